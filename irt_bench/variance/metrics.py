@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy
 from scipy import special
 
 from irt_bench import names
@@ -270,7 +269,7 @@ def _mean_limits(final: FloatArray, sd: float) -> tuple[float, float]:
     """Student t interval of the mean over seeds; NaN if all are equal."""
     if not sd > 0:
         return np.nan, np.nan
-    half = float(scipy.stats.t.ppf(INTERVAL[1], len(final) - 1)) * sd / np.sqrt(len(final))
+    half = float(special.stdtrit(len(final) - 1, INTERVAL[1])) * sd / np.sqrt(len(final))
     return float(final.mean() - half), float(final.mean() + half)
 
 
@@ -281,7 +280,7 @@ def _mean_of_seeds(values: FloatArray) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     if len(known) < 2:
         return float(known[0]), np.nan, np.nan
-    half = float(scipy.stats.t.ppf(INTERVAL[1], len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    half = float(special.stdtrit(len(known) - 1, INTERVAL[1]) * known.std(ddof=1) / np.sqrt(len(known)))
     mean = float(known.mean())
     return mean, max(mean - half, -1.0), min(mean + half, 1.0)
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy
+from scipy import special
 
 from irt_bench import names
 from irt_bench.analysis.intervals import StandardError, cluster_error, strata_error
@@ -165,8 +166,8 @@ def _t_test(mean: float, se: float, df: float) -> tuple[float, float, float]:
     """Limits of the 90% interval and the two-sided p-value; NaN if the standard error is 0."""
     if not se > 0:
         return np.nan, np.nan, np.nan
-    half = float(scipy.stats.t.ppf(INTERVAL[1], df)) * se
-    return mean - half, mean + half, float(2 * scipy.stats.t.sf(abs(mean) / se, df))
+    half = float(special.stdtrit(df, INTERVAL[1])) * se
+    return mean - half, mean + half, float(2 * special.stdtr(df, -abs(mean) / se))
 
 
 def _seed_part(
@@ -278,4 +279,4 @@ def sign_tests(wins: int, losses: int) -> tuple[float, float, float]:
     if wins + losses == 0:
         return 1.0, 0.0, 1.0
     statistic = max(abs(wins - losses) - 1, 0) ** 2 / (wins + losses)
-    return float(scipy.stats.binomtest(wins, wins + losses).pvalue), statistic, float(scipy.stats.chi2.sf(statistic, 1))
+    return float(scipy.stats.binomtest(wins, wins + losses).pvalue), statistic, float(special.chdtrc(1, statistic))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import scipy
+from scipy import special
 
 from irt_bench import names
 from irt_bench.arrays import FloatArray
@@ -400,7 +400,7 @@ def _seed_p_values(runs: Sequence[FloatArray], grain: float) -> tuple[FloatArray
         largest = np.abs(x - x.mean(axis=1, keepdims=True)).max(axis=1)[known] / np.sqrt(variances[known, place])
         within[known, place] = _upper_share(largest, _largest_deviations(sizes[place]))
     with np.errstate(divide="ignore"):
-        shape = scipy.stats.chi2.sf(-2 * np.log(within).sum(axis=1), 2 * len(runs))
+        shape = special.chdtrc(2 * len(runs), -2 * np.log(within).sum(axis=1))
     between = np.full(within.shape, np.nan)
     if len(runs) >= FEWEST_RUNS and (variances > 0).all():
         between = np.ones(within.shape)

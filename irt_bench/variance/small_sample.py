@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 from scipy import special
 
 from irt_bench.arrays import FloatArray
@@ -51,7 +50,7 @@ def sd_interval(sd: FloatArray, df: npt.ArrayLike) -> tuple[FloatArray, FloatArr
     If the estimate is 0, the lower limit is 0 and the upper limit is NaN: equal values give no upper limit.
     """
     nu = np.asarray(df, dtype=np.float64)
-    low, high = scipy.stats.chi2.ppf(INTERVAL[1], nu), scipy.stats.chi2.ppf(INTERVAL[0], nu)
+    low, high = special.chdtri(nu, INTERVAL[0]), special.chdtri(nu, INTERVAL[1])  # by the chance above
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sd > 0, sd * np.sqrt(nu / low), sd), np.where(sd > 0, sd * np.sqrt(nu / high), np.nan)
 
@@ -225,7 +224,7 @@ def robust_spread(
         return np.nan, np.nan, np.nan
     middle, smallest, largest = np.mean(tables, axis=0)
     half_error = INTERVAL[0] / 2
-    by_sd = sd * np.sqrt(df / scipy.stats.chi2.ppf(half_error, df))
+    by_sd = sd * np.sqrt(df / special.chdtri(df, 1 - half_error))
     value = float(np.mean(found))
     return value / middle, value / largest, float(min((value + granularity) / smallest, by_sd))
 
@@ -301,7 +300,7 @@ def ratio_interval(
     """
     nu = n_seeds - 1 if df is None else df
     shares = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
-    scale = np.sqrt(scipy.stats.chi2.ppf(shares, nu) / nu)
+    scale = np.sqrt(special.chdtri(nu, 1 - shares) / nu)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.asarray(mean / sd)
     centre = ratio[..., None] * scale * np.sqrt(n_seeds)
@@ -388,7 +387,7 @@ def run_reliability(scores: Sequence[FloatArray]) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     n = (total - (sizes**2).sum() / total) / between_df
     f = between / within
-    limits = f / scipy.stats.f.ppf(INTERVAL[::-1], between_df, within_df)
+    limits = f / special.fdtri(between_df, within_df, INTERVAL[::-1])
     value, lower, upper = ((each - 1) / (each + n - 1) for each in (f, *limits))
     return float(value), float(lower), float(upper)
 
@@ -415,7 +414,7 @@ def item_spread_df(per_item: FloatArray, groups: Codes | None) -> FloatArray:
     total = sums.sum(axis=-1)
     spread = ((sums - n * (total / n.sum())[..., None]) ** 2).sum(axis=-1) * len(n) / max(len(n) - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = 2 * total**2 / (spread * (scipy.stats.t.ppf(INTERVAL[1], max(len(n) - 1, 1)) / Z_LIMIT) ** 2)
+        df = 2 * total**2 / (spread * (special.stdtrit(max(len(n) - 1, 1), INTERVAL[1]) / Z_LIMIT) ** 2)
     return np.where(np.isfinite(df), np.clip(df, 1.0, MAX_DF), max(len(n) - 1.0, 1.0))
 
 
