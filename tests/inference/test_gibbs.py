@@ -130,14 +130,14 @@ def test_draws_depend_on_the_seed_and_not_on_the_threads():
     assert draw(0, 1).shape == (1, 400, 80)
     np.testing.assert_array_equal(draw(0, 1), draw(0, 2))
     assert (draw(0, 1) != draw(1, 1)).any()
-    assert told[-1] == ("refining", 68, 68)
+    assert told[-1] == ("refining", 76, 76)
 
 
 def test_chains_that_are_not_stationary_or_do_not_move_fail_a_check():
     rng = np.random.default_rng(5)
     good = {"difficulty_sd": 1 + 0.1 * rng.normal(size=(1, 1_000)), "ability": np.zeros((1, 1_000, 4))}
     moving = {"difficulty_sd": good["difficulty_sd"] + np.linspace(0, 0.3, 1_000)}
-    stuck = {"difficulty_sd": np.tile(good["difficulty_sd"][:, :125], 8)}
+    stuck = {"difficulty_sd": np.tile(good["difficulty_sd"][:, :63], 16)[:, :1_000]}
     notes = {"change": 0.0, "tolerance": 1e-3, "sweeps": 9, "n_models": 5, "n_items": 5}
     for sites, wanted in ((good, set()), (moving, {"stationary"}), (stuck, {"mixed"})):
         checks = {check.name: check.status for check in maximum_checks(notes | chain_convergence(sites))}

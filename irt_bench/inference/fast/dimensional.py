@@ -19,7 +19,7 @@ from irt_bench.arrays import Array
 from irt_bench.errors import FitError, ModelError
 from irt_bench.inference.convergence import MIN_ITEMS, MIN_MODELS
 from irt_bench.inference.draws import Draws
-from irt_bench.inference.fast.dimensional_gibbs import refine
+from irt_bench.inference.fast.dimensional_gibbs import KEPT, refine
 from irt_bench.inference.fast.gaussian_variational import (
     LEAST_SPREAD,
     MIN_SD,
@@ -95,7 +95,7 @@ def fit_dimensional(
                     found, correct, trials, rng, draws=settings.draws, left_out=few, threads=threads, progress=progress
                 )
             sites = program_sites(irt_model, state, rng)
-            notes |= chain_convergence(_shared(irt_model, state))
+            notes |= chain_convergence(_shared(irt_model, state), KEPT)
         else:
             sites = program_sites(irt_model, approximate_state(found, settings.draws, rng), rng)
         if not all(np.isfinite(site).all() for site in sites.values()):

@@ -24,13 +24,15 @@ from irt_bench.inference.fast.gaussian_variational import (
     single,
     symmetric,
 )
-from irt_bench.inference.fast.gibbs import CHEAP, KEPT, LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
+from irt_bench.inference.fast.gibbs import LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
 from irt_bench.inference.fast.gibbs_targets import LogDensity
 from irt_bench.inference.fast.sweep_numba import log_likelihood_of_cells
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
 
 BLOCK: Final = 200_000  # cells times draws at once: they stay in the cache
+KEPT: Final = 8  # sweeps of each chain whose draws are kept; those of one chain are alike
+CHEAP: Final = 50_000_000  # cells times chains times sweeps
 MAX_LEFT_OUT: Final = 200  # sds over items that hardly differ move slowly, and small matrices cost nothing
 MEASURED: Final = 4  # times that spreads are measured, before any draw is kept
 SCALE_SDS: Final = np.linspace(-8, 8, 201)  # of the logarithm of a dimension's scale

@@ -34,9 +34,9 @@ from irt_bench.workers import Progress
 
 NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
 TINY: Final = 1e-12
-KEPT: Final = 8  # sweeps of each chain whose draws are kept
+KEPT: Final = 16  # sweeps of each chain whose draws are kept: with 8 as exact per draw, and half as long again
 LEFT_OUT, MAX_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
-CHEAP: Final = 50_000_000  # cells times chains times sweeps
+CHEAP: Final = 25_000_000  # cells times chains times sweeps
 STEPS: Final = 3  # of a trajectory, which then turns by a right angle
 STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
 MAX_SDS: Final = 4.0  # of an item from the others, at the start
