@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import expit
 
 from irt_bench.arrays import Array
@@ -68,6 +67,8 @@ class DimensionalGibbs:
         progress: Progress | None,
     ) -> DimensionalState:
         """Draw states, sweep after sweep, those of one sweep independent; results do not depend on `threads`."""
+        from joblib import Parallel, delayed  # noqa: PLC0415 - a tenth of a second that few fits need
+
         chains = len(start.ability)
         size = max(BLOCK // self.n_cells, 1)
         parts = [slice(at, min(at + size, chains)) for at in range(0, chains, size)]
