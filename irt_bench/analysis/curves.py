@@ -133,9 +133,9 @@ def response_probabilities(items: ItemParameters, ability: FloatArray) -> tuple[
     return _with_asymptotes(items, *_logistic(items, ability))
 
 
-def correct_probabilities(items: ItemParameters, ability: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Probabilities P of a correct response alone, by broadcasting, in one array, new or given."""
-    k = np.asarray(np.subtract(items.difficulty, ability, out=out))
+def correct_probabilities(items: ItemParameters, ability: FloatArray) -> FloatArray:
+    """Probabilities P of a correct response alone, by broadcasting, in one array."""
+    k = np.asarray(items.difficulty - ability)
     k *= items.discrimination  # -log_odds
     np.minimum(k, MAX_LOGIT, out=k)
     np.exp(k, out=k)

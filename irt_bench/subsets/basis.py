@@ -22,7 +22,7 @@ from irt_bench.analysis.classical import item_statistics
 from irt_bench.analysis.curves import correct_probabilities
 from irt_bench.analysis.intervals import SPREAD_FLOOR
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
-from irt_bench.arrays import FloatArray, Positions, slices
+from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, UndefinedWarning
 from irt_bench.names import ABILITY, INTERVAL, ITEM, MODEL, RUN, SEED, STEP, SUBTASK
 from irt_bench.responses.counts import ResponseCounts
@@ -133,7 +133,6 @@ MAX_NEGATIVE_SHARE: Final = 0.25
 SPREAD_NODES: Final = ABILITY_NODES[::4]  # for the sd over draws of a total, which is smooth and small
 CURVE_DRAWS: Final = 40  # the sd of 40 draws has a standard error of 11%; it is a small part of an interval
 MAX_TABULATED: Final = 4_000  # items; the distances between all of them take 64 MB
-BLOCK_CELLS: Final = 100_000  # items x nodes at once: they stay in the processor's cache
 
 
 class Selection(NamedTuple):
@@ -378,16 +377,16 @@ class SelectionBasis:
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
     """Mean curve of each item, and draws of the target-weighted total."""
-    (n_draws, n_items), n_nodes = drawn.difficulty.shape, len(ABILITY_NODES)
-    chance, total = np.zeros((n_items, n_nodes)), np.zeros((n_draws, n_nodes))
-    for block in slices(n_items, BLOCK_CELLS // n_nodes):
-        right = np.empty_like(chance[block])
-        for draw in range(n_draws):
-            correct_probabilities(drawn.at((draw, block, None)), ABILITY_NODES, out=right)
-            chance[block] += right
-            total[draw] += target[block] @ right
+    from irt_bench.inference.fast.sweep_numba import add_curves  # noqa: PLC0415 - a quarter of a second
+
+    n_draws, n_items = drawn.difficulty.shape
+    chance, total = np.zeros((n_items, len(ABILITY_NODES))), np.zeros((len(ABILITY_NODES), n_draws))
+    height = drawn.upper_asymptote - drawn.guessing
+    parameters = (drawn.difficulty, drawn.discrimination, drawn.guessing, height)
+    by_item = (np.broadcast_to(each, (n_draws, n_items)).T.astype(np.float64, order="C") for each in parameters)
+    add_curves(*by_item, target, ABILITY_NODES, chance, total)
     chance /= n_draws
-    return CandidateCurves(chance, total[:, np.isin(ABILITY_NODES, SPREAD_NODES)])
+    return CandidateCurves(chance, total[np.isin(ABILITY_NODES, SPREAD_NODES)].T)
 
 
 def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
+from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.errors import AnalysisError, SubsetError
-from irt_bench.subsets.basis import ABILITY_NODES, SPREAD_NODES, SelectionBasis, negative_items
+from irt_bench.subsets.basis import (
+    ABILITY_NODES,
+    SPREAD_NODES,
+    SelectionBasis,
+    draw_curves,
+    item_curves,
+    negative_items,
+)
 
 
 def test_curves_are_the_mean_over_draws_of_the_item_formula(toy, basis):
@@ -12,6 +20,19 @@ def test_curves_are_the_mean_over_draws_of_the_item_formula(toy, basis):
     assert basis.curves.chance[7] == pytest.approx(expected)
     places = np.searchsorted(ABILITY_NODES, SPREAD_NODES)
     assert basis.curves.total_draws.mean(axis=0) == pytest.approx(basis.curves.chance.mean(axis=0)[places])
+
+
+@pytest.mark.parametrize("steepest", [3.0, 400.0])
+def test_curves_are_the_formula_at_every_node(steepest):
+    """Also with asymptotes, negative discriminations, and odds beyond the range of numbers."""
+    rng = np.random.default_rng(0)
+    shape, target = (5, 40), np.full(40, 1 / 40)
+    difficulty, discrimination = (rng.uniform(-limit, limit, shape) for limit in (9, steepest))
+    drawn = ItemParameters(difficulty, discrimination, rng.uniform(0, 0.3, shape), np.full(shape, 0.95))
+    found, expected = item_curves(drawn, target), draw_curves(drawn, ABILITY_NODES)
+    assert found.chance == pytest.approx(expected.mean(axis=0), rel=1e-10, abs=1e-300)
+    total = np.einsum("i,din->dn", target, expected)
+    assert found.total_draws == pytest.approx(total[:, np.searchsorted(ABILITY_NODES, SPREAD_NODES)])
 
 
 def test_a_mis_keyed_item_is_reported_and_no_candidate(toy):

@@ -33,6 +33,7 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8, L9 = (
         chebyshev.chebfit(chebyshev.chebpts1(10), np.log((chebyshev.chebpts1(10) + 3) / 4), 9)
     )
 )  # fmt: skip
+MAX_LOGIT, SAME_GAP = 700.0, 1e-9  # above it the exponential overflows; gaps of nodes that differ by rounding
 THREE, FOUR, HIGHEST = np.float32(3), np.float32(4), np.float32(30)  # the last in log-odds
 TILE, STEPS = 16, 256  # rows whose tables stay in the processor's first cache; steps of a table
 WIDTH, MIN_ROWS, MAX_BLOCKS = 2_048, 64, 64  # columns in the first cache; rows of a block, and blocks
@@ -328,6 +329,43 @@ def log_likelihood_along_models(
                 by_slope += residual * theta[row]
             by_item[0, draw, j], by_item[1, draw, j], by_item[2, draw, j] = total, by_intercept, by_slope
     return by_model, by_item
+
+
+@compiled(fastmath=NAN_SAFE, nogil=True)
+def add_curves(
+    difficulty: Any, discrimination: Any, guessing: Any, height: Any, weights: Any, nodes: Any, chance: Any, total: Any
+) -> None:
+    """Add chances of right answers: over draws to `chance`, (item, node), and over items to `total`, (node, draw).
+
+    Parameters of items are (item, draw); `height` is the upper asymptote less guessing. From node to node the odds of a
+    wrong answer change by a factor: exponentials are needed only where the gap between nodes changes.
+    """
+    n_items, n_draws = difficulty.shape
+    odds, factor = np.empty(n_draws), np.empty(n_draws)
+    reach = max(abs(nodes[0]), abs(nodes[-1]))
+    for item in range(n_items):
+        b, a, c, h = difficulty[item], discrimination[item], guessing[item], height[item]
+        weight, curve, gap = weights[item], chance[item], 0.0
+        far = False  # odds that overflow would stay infinite
+        for draw in range(n_draws):
+            far |= abs(a[draw]) * (abs(b[draw]) + reach) > MAX_LOGIT
+        for node in range(nodes.size):
+            if far or node == 0:
+                for draw in range(n_draws):
+                    odds[draw] = np.exp(min(a[draw] * (b[draw] - nodes[node]), MAX_LOGIT))
+            else:
+                if abs(nodes[node] - nodes[node - 1] - gap) > SAME_GAP:
+                    gap = nodes[node] - nodes[node - 1]
+                    for draw in range(n_draws):
+                        factor[draw] = np.exp(-a[draw] * gap)
+                for draw in range(n_draws):
+                    odds[draw] *= factor[draw]
+            own, summed = total[node], 0.0
+            for draw in range(n_draws):
+                right = c[draw] + h[draw] / (1.0 + odds[draw])
+                own[draw] += weight * right
+                summed += right
+            curve[node] += summed
 
 
 @compiled(parallel=True, fastmath=True)
