@@ -98,9 +98,15 @@ def nearest(features: npt.NDArray[np.floating], chosen: Positions) -> Positions:
     """Position among the chosen items of the one nearest to each item, the first of several, shape (item,)."""
     rows = features.astype(np.float32, copy=False)  # exact for right and wrong answers
     near = rows[chosen]
-    closeness = rows @ near.T
-    closeness -= (near**2).sum(axis=1) / 2
-    return np.asarray(closeness.argmax(axis=1))
+    closeness = near @ rows.T
+    distances = np.subtract((near**2).sum(axis=1)[:, None] / 2, closeness, out=closeness)
+    return _nearest_row(distances, np.arange(len(chosen)))
+
+
+def _nearest_row(distances: npt.NDArray[np.float32], rows: Positions) -> Positions:
+    from irt_bench.inference.fast.sweep_numba import nearest_row  # noqa: PLC0415 - a quarter of a second
+
+    return np.asarray(nearest_row(distances, rows))
 
 
 NEAR_DUPLICATE: Final = 0.9  # correlation over models: more than 80% of the variance is shared
@@ -224,7 +230,7 @@ class SelectionBasis:
     def nearest(self, chosen: Positions) -> Positions:
         """Position among chosen items of the one answered most like each item, shape (item,)."""
         few = self.counts.n_items <= MAX_TABULATED
-        return self._distances[chosen].argmin(axis=0) if few else nearest(self._rows, chosen)
+        return _nearest_row(self._distances, chosen) if few else nearest(self._rows, chosen)
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:

@@ -368,6 +368,19 @@ def add_curves(
             curve[node] += summed
 
 
+@compiled(fastmath=NAN_SAFE, nogil=True)
+def nearest_row(distances: Any, rows: Any) -> Any:
+    """Which of some rows of a table, (row, column), has the smallest entry in each column, the first of several."""
+    least, found = distances[rows[0]].copy(), np.zeros(distances.shape[1], np.int64)
+    for place in range(1, rows.size):
+        own = distances[rows[place]]
+        for column in range(own.size):
+            less = own[column] < least[column]
+            least[column] = own[column] if less else least[column]
+            found[column] = place if less else found[column]
+    return found
+
+
 @compiled(parallel=True, fastmath=True)
 def invert_cells(weights: Any, pattern: Any, uniform: Any, start: Any, gap: Any, found: Any) -> None:
     """Invert cumulative weights of cells, (pattern, cell), at uniform numbers, (row, draw).
