@@ -28,6 +28,10 @@ RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 # Clusters; more are started once. With one start, errors are larger by 3.0% (standard error 1.0) with 6 clusters and by
 # 1.3% (0.7) with 16, but by 0.4% (0.4) with 33 to 100 (tests/benchmarks/README.md).
 MAX_RESTARTED: Final = 20
+# Of more items, a random sample is clustered first, and all begin with its centres: six times as fast with 9,824 items,
+# and errors differ by -1.1% (1.0).
+MIN_STARTED_ON: Final = 2_000
+STARTED_PER_CLUSTER: Final = 20
 # For anchors in proportion. From 2 to 5, errors differ by less than 3% for models like the calibration models. For
 # abler models, 3 has the smallest error over five benchmarks (5.00, 3.30 and 2.29 points with 20, 50 and 100 items).
 ITEMS_PER_CLUSTER: Final = 3
@@ -138,10 +142,15 @@ def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) ->
     from sklearn.cluster import KMeans  # noqa: PLC0415 - takes a second
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
+    weights, started_on = target * len(target), max(MIN_STARTED_ON, STARTED_PER_CLUSTER * size)
+    several = len(features) > started_on
+    rows = np.random.default_rng(seed).choice(len(features), started_on, replace=False) if several else slice(None)
+    starts = KMeans(size, n_init=RESTARTS if size <= MAX_RESTARTED else 1, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
-        n_starts = RESTARTS if size <= MAX_RESTARTED else 1
-        found = KMeans(size, n_init=n_starts, random_state=seed).fit(features, sample_weight=target * len(target))
+        found = starts.fit(features[rows], sample_weight=weights[rows])
+        if several:
+            found = KMeans(size, init=found.cluster_centers_, n_init=1).fit(features, sample_weight=weights)
     return np.asarray(found.labels_, dtype=np.int32)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from irt_bench.subsets import select as module
 from irt_bench.subsets.basis import SelectionBasis, nearest
 from irt_bench.subsets.select import anchors_in_proportion, nearest_shares, parameter_features, select
 
@@ -72,3 +73,17 @@ def test_where_most_items_are_chosen_those_left_out_are_like_chosen_ones(toy):
             places = set(chosen.items)
             lost[method] += sum(not {k, 50 + k} & places for k in range(10))
     assert lost["anchors-proportional"] == 0 < lost["random"]
+
+
+@pytest.mark.parametrize("started_on", [2_000, 30])
+def test_clusters_are_found_also_if_only_some_items_begin(toy, monkeypatch, started_on):
+    """Items are copies of three columns of answers, 30, 20 and 10 of them."""
+    monkeypatch.setattr(module, "MIN_STARTED_ON", started_on)
+    monkeypatch.setattr(module, "STARTED_PER_CLUSTER", 1)
+    counts, groups = toy.counts, np.repeat([0, 1, 2], [30, 20, 10])
+    same = type(counts)(counts.correct[:, [0, 1, 2]][:, groups], counts.trials, counts.models, counts.items, "toy")
+    chosen = select(
+        SelectionBasis(same, toy.posterior(counts), keep_negative=True), "anchors", 3, np.random.default_rng(0)
+    )
+    assert list(groups[chosen.items]) == [0, 1, 2]
+    assert chosen.weights == pytest.approx([1 / 2, 1 / 3, 1 / 6])
