@@ -254,22 +254,27 @@ _helmert = lru_cache(linalg.helmert)
 
 
 def _variance(scores: FloatArray) -> FloatArray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a step with fewer than two seeds is left out
-        return np.asarray(np.nanmean(np.nanvar(scores, axis=-2, ddof=1), axis=-1))
+    return finite_mean(_step_variances(scores))
 
 
 def mean_sd(scores: FloatArray) -> FloatArray:
     """Return E of the paper: the mean over steps of the sd over seeds (ddof 1), shape (...)."""
+    return finite_mean(np.sqrt(_step_variances(scores)))
+
+
+def _step_variances(scores: FloatArray) -> FloatArray:
+    """Variance over seeds (ddof 1) at each step, shape (..., step); NaN at steps with fewer than two seeds."""
+    if scores.shape[-2] > 1 and np.isfinite(scores).all():
+        return np.asarray(scores.var(axis=-2, ddof=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmean(np.nanstd(scores, axis=-2, ddof=1), axis=-1))
+        return np.asarray(np.nanvar(scores, axis=-2, ddof=1))
 
 
 def pooled_variance(runs: list[RunVariance]) -> FloatArray:
     """Pool variances within runs, weighted by seeds less one."""
-    freedom = np.array([run.freedom for run in runs], dtype=np.float64)
-    return np.asarray(np.tensordot(freedom, np.stack([run.value for run in runs]), 1) / freedom.sum())
+    total = sum(run.freedom * run.value for run in runs)
+    return np.asarray(total / sum(run.freedom for run in runs))
 
 
 def score_statistics(scores: FloatArray, full: FloatArray, checkpoints: Checkpoints) -> dict[str, FloatArray]:
@@ -364,16 +369,17 @@ def scores_move(full: FloatArray, checkpoints: Checkpoints) -> bool:
 
 def _points(scores: FloatArray, checkpoints: Checkpoints) -> FloatArray:
     """Means over seeds, shape (..., run and step); for halves of one run, centred within each half."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        means = [np.nanmean(checkpoints.arrange(scores, run), axis=-2) for run in checkpoints.runs]
-        if checkpoints.halves:
-            means = [each - np.nanmean(each, axis=-1, keepdims=True) for each in means]
+    means = [finite_mean(checkpoints.arrange(scores, run), axis=-2) for run in checkpoints.runs]
+    if checkpoints.halves:
+        means = [each - finite_mean(each)[..., None] for each in means]
     return np.concatenate(means, axis=-1)
 
 
-def finite_mean(values: FloatArray) -> FloatArray:
-    """Mean of the finite values over the last axis; NaN if there are none."""
+def finite_mean(values: FloatArray, axis: int = -1) -> FloatArray:
+    """Mean of the finite values over one axis; NaN if there are none."""
+    known = np.isfinite(values)
+    if values.size and known.all():
+        return np.asarray(values.mean(axis=axis))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=-1))
+        return np.asarray(np.nanmean(np.where(known, values, np.nan), axis=axis))
