@@ -9,10 +9,12 @@ answers or more in each cell.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import combinations
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
@@ -134,11 +136,9 @@ def score_table(
     values = cell_values(counts, measure)
     found = np.isfinite(values)
     mean, low, high, se = _for_other_items(values, found)
-    if _is_grouped(counts.items, item_clusters, strata):
-        errors = [
-            mean_error(row[there], counts.items.loc[there], item_clusters=item_clusters, strata=strata)
-            for row, there in zip(values, found, strict=True)
-        ]
+    groups = _group_items(counts.items, item_clusters, strata)
+    if groups.error is not None:
+        errors = [_mean_error(row[there], groups, there) for row, there in zip(values, found, strict=True)]
         se, df, n_groups = (np.array(part, dtype=np.float64) for part in zip(*errors, strict=True))
         half = special.stdtrit(np.where(df > 0, df, np.nan), INTERVAL[1]) * se
         flat = wilson_interval(mean, n_groups.astype(np.intp))  # all alike: no more is known than of so many items
@@ -183,11 +183,12 @@ def pair_table(
     if baseline is not None:
         first = labels.index(baseline)
         pairs = [(other, first) for other in range(len(labels)) if other != first]
+    groups = _group_items(counts.items, item_clusters, strata)
     rows = []
     for a, b in pairs:
         both = found[a] & found[b]
         difference = values[a][both] - values[b][both]
-        error = mean_error(difference, counts.items.loc[both], item_clusters=item_clusters, strata=strata)
+        error = _mean_error(difference, groups, both)
         rows.append((labels[a], labels[b], int(both.sum()), *_tested(difference, error)))
     table = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     return table.assign(p_holm=holm(table["p"].to_numpy(dtype=np.float64)))
@@ -270,21 +271,32 @@ def ranked(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mean_error(
-    values: FloatArray, items: pd.DataFrame, *, item_clusters: str | None, strata: str | None
-) -> StandardError:
-    """Compute the standard error of a mean over items: of clusters, else of strata, else of single items."""
+class _ItemGroups(NamedTuple):
+    """Groups of items, and the standard error of a mean that allows for them; None for that of single items."""
+
+    error: Callable[[FloatArray, npt.NDArray[np.intp]], StandardError] | None
+    codes: npt.NDArray[np.intp]  # (item,)
+
+
+def _group_items(items: pd.DataFrame, item_clusters: str | None, strata: str | None) -> _ItemGroups:
+    """Group items by clusters, else by strata where there are several."""
+    column = strata if item_clusters is None else item_clusters
+    codes = np.zeros(len(items), np.intp)
+    if column is not None and column in items:
+        codes = pd.factorize(items[column], use_na_sentinel=False)[0]
+    if item_clusters is not None:
+        return _ItemGroups(cluster_error, codes)
+    return _ItemGroups(strata_error if codes.any() else None, codes)
+
+
+def _mean_error(values: FloatArray, groups: _ItemGroups, chosen: BoolArray) -> StandardError:
+    """Compute the standard error of a mean over chosen items."""
     if len(values) < 2:
         return StandardError(np.nan, np.nan, 0)
-    if item_clusters is not None:
-        return cluster_error(values, items[item_clusters].to_numpy())
-    if _is_grouped(items, None, strata):
-        return strata_error(values, items[strata].to_numpy())
-    return StandardError(float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1.0, 0)
-
-
-def _is_grouped(items: pd.DataFrame, item_clusters: str | None, strata: str | None) -> bool:
-    return item_clusters is not None or (strata in items and items[strata].nunique(dropna=False) > 1)
+    codes = groups.codes[chosen]
+    if groups.error is None or (groups.error is strata_error and (codes == codes[0]).all()):
+        return StandardError(float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1.0, 0)
+    return groups.error(values, codes)
 
 
 def _check_cluster(counts: ResponseCounts, item_clusters: str | None) -> None:
