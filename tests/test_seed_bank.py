@@ -189,3 +189,14 @@ def test_recipes_that_calibrate_are_not_judged_and_small_ones_take_less_compute(
     assert len(small) == len(large) and not {*small} & {*large, *judged} and not {*large} & {*judged}
     assert {"width_32", "layers_1", "steps_500"} <= {*small}
     assert {"base", "layers_3", "steps_1500"} <= {*judged}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_published_runs_are_judged_on_some_of_the_items(bank, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(bank.study.PUBLISHED, "aann", ("aann_seeds", 60))
+    monkeypatch.setattr(bank.study, "DESIGN", {"sizes": (50,), "methods": ("variance",), "n_random": 20})
+    monkeypatch.delitem(bank.study.PUBLISHED, "syntax")
+    monkeypatch.delitem(bank.study.PUBLISHED, "commonsenseqa")
+    (found,) = bank.study.published_studies(tmp_path, shared_data).values()
+    assert found.cures()["size"].max() == 12_960 // 60
+    assert (tmp_path / "aann" / "summary.json").is_file()

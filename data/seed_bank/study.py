@@ -1,11 +1,14 @@
 """Run the study of cures for seed noise on the bank, and gather the cures of several studies.
 
     python data/seed_bank/study.py run FOLDER               # --every 10: every tenth item, in some minutes
-    python data/seed_bank/study.py gather "seed bank=FOLDER" aann=OTHER      # writes data/cures.csv, cures_control.csv
+    python data/seed_bank/study.py gather "seed bank=FOLDER" aann=OTHER/aann # writes data/cures.csv, cures_control.csv
+    python data/seed_bank/study.py published FOLDER --data SHARED            # the same study of published training runs
     python data/seed_bank/study.py scale FOLDER                              # writes data/calibrated_small.csv
 
 Items and weights are chosen on three quarters of the recipes and judged on the seeds of the last quarter, in turn. A
 folder gets the tables and figures of a study, as from ``irt-bench study``.
+
+``published`` runs it on three sets that are not part of the repository, each in a folder of its own under FOLDER.
 
 ``scale`` asks whether items chosen on recipes of little compute serve for recipes of more: every other one of the
 recipes with at least the compute of the base recipe is judged, with items chosen on the recipes below it, and with
@@ -33,6 +36,23 @@ DESIGN: Final[dict[str, Any]] = {
     "drop": (0.25, 0.5, 0.75),
     "transfer_splits": 5,
 }
+
+PUBLISHED: Final = {
+    "aann": ("aann_seeds", 4),
+    "syntax": ("syntax_seeds", 1),
+    "commonsenseqa": ("nlu_checkpoints_dev", 1),
+}
+"""Benchmark → file, and one item in how many is used."""
+
+
+def published_studies(folder: Path, data: Path, *, jobs: int = 1) -> dict[str, Study]:
+    """Judge every cure on published training runs of several seeds, by benchmark."""
+    found = {}
+    for benchmark, (file, every) in PUBLISHED.items():
+        frame = pd.read_parquet(data / f"{file}.parquet", filters=[("benchmark", "==", benchmark)])
+        some = frame["item"].isin(frame["item"].unique()[::every])
+        found[benchmark] = run_study(table_from_frame(frame[some]), folder=folder / benchmark, jobs=jobs, **DESIGN)
+    return found
 
 
 def bank_study(folder: Path | None = None, *, bank: Path = HERE, every: int = 1, jobs: int = 1, **design: Any) -> Study:
@@ -93,12 +113,14 @@ def main() -> int:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    run, collect, scale = (commands.add_parser(name) for name in ("run", "gather", "scale"))
-    for each in (run, scale):
+    run, collect, scale, published = (commands.add_parser(name) for name in ("run", "gather", "scale", "published"))
+    for each in (run, scale, published):
         each.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
+        each.add_argument("--jobs", type=int, default=1)
+    for each in (run, scale):
         each.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
         each.add_argument("--every", type=int, default=1, help="use every n-th item")
-        each.add_argument("--jobs", type=int, default=1)
+    published.add_argument("--data", type=Path, required=True, help="folder of the published answers")
     scale.add_argument("-o", "--output", type=Path, default=HERE.parent)
     collect.add_argument("studies", nargs="+", metavar="NAME=FOLDER")
     collect.add_argument("-o", "--output", type=Path, default=HERE.parent)
@@ -107,6 +129,9 @@ def main() -> int:
         gather(
             {name: Path(folder) for name, _, folder in (each.partition("=") for each in given.studies)}, given.output
         )
+        return 0
+    if given.command == "published":
+        published_studies(given.folder, given.data, jobs=given.jobs)
         return 0
     if given.command == "scale":
         found = scale_study(given.folder, bank=given.bank, every=given.every, jobs=given.jobs)
