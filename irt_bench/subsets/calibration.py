@@ -19,6 +19,7 @@ from functools import cached_property, partial
 from typing import Final, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from irt_bench.arrays import FloatArray
@@ -31,7 +32,7 @@ from irt_bench.responses.canonical import Responses, as_counts
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.responses.labels import ClusterLabels, cluster_folds
 from irt_bench.subsets.basis import Selection, SelectionBasis, as_answers, full_scores
-from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, TrainingData, estimate
+from irt_bench.subsets.estimators import ANSWERS, ESTIMATORS, PUBLISHED, LearnedParameters, TrainingData, estimate
 from irt_bench.subsets.score import UNKNOWN_ERRORS, HeldOutErrors, HeldOutScores, held_out_errors
 from irt_bench.subsets.scorer import (
     ResponseSummary,
@@ -125,11 +126,26 @@ class Recipe(NamedTuple):
 Chooser = Callable[[SelectionBasis], Selection]
 
 
-class Fold(NamedTuple):
+@dataclass(frozen=True)
+class Fold:
     """Basis of the models that are kept, and responses of the models that are held out."""
 
     kept: SelectionBasis
     held_out: ResponseCounts
+
+    @cached_property
+    def everyone(self) -> ResponseCounts:
+        """Responses of the kept models, then of those held out."""
+        kept, held_out = self.kept.counts, self.held_out
+        correct, trials = (
+            np.concatenate(pair) for pair in ((kept.correct, held_out.correct), (kept.trials, held_out.trials))
+        )
+        return replace(kept, correct=correct, trials=trials, models=pd.concat([kept.models, held_out.models]))
+
+    @cached_property
+    def truth(self) -> FloatArray:
+        """Full scores of the held-out models."""
+        return full_scores(self.held_out, self.kept.target)
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,12 @@ class Calibration:
         return Fold(kept, counts.take(models=np.sort(strongest)))
 
     @cached_property
+    def held_out_clusters(self) -> list[ClusterLabels]:
+        """Clusters of the held-out models, by fold."""
+        labels = self.whole.counts.models.index
+        return [self.clusters[labels.get_indexer(fold.held_out.models.index)] for fold in self.folds]
+
+    @cached_property
     def source_error(self) -> float:
         """Return b of the published gp-IRT: mean absolute error on odd items, with ability from even items."""
         return float(np.concatenate([odd_errors(fold.kept, fold.held_out) for fold in self.folds]).mean())
@@ -180,11 +202,12 @@ class Calibration:
 class CalibratedSubset(NamedTuple):
     """Scorer of the chosen items, and for each estimator its learned parameters and its errors on held-out models.
 
-    `errors` are for models similar to the calibration models, `abler` for models of higher ability than all of them.
+    `new` summarises the responses of new models: see `ChosenItems.of`. `errors` are for models similar to the
+    calibration models, `abler` for models of higher ability than all of them.
     """
 
     scorer: SubsetScorer
-    summary: ResponseSummary
+    new: ResponseSummary
     learned: Mapping[str, LearnedParameters]
     errors: Mapping[str, HeldOutErrors]
     abler: Mapping[str, HeldOutErrors]
@@ -251,6 +274,119 @@ def prepare(
     return Calibration(whole, tuple(folds), clusters, plan)
 
 
+def learn_from_answers(estimators: Sequence[str]) -> bool:
+    """Whether any estimator learns from the answers of the calibration models."""
+    return any(ESTIMATORS[name].learns_from == ANSWERS for name in estimators)
+
+
+@dataclass(frozen=True)
+class FoldSummaries:
+    """Items chosen by the kept models of a fold, and summaries of the responses of kept and held-out models."""
+
+    fold: Fold
+    selection: Selection
+    scorer: SubsetScorer
+    kept: ResponseSummary  # that of the held-out models where no estimator learns from answers
+    held_out: ResponseSummary
+
+    @classmethod
+    def of(cls, fold: Fold, selection: Selection, estimators: Sequence[str]) -> FoldSummaries:
+        """Read the responses to chosen items, equally weighted; of all models at once where both kinds are needed."""
+        scorer = make_scorer(fold.kept, selection, np.full(len(selection.items), 1 / len(selection.items)))
+        if not learn_from_answers(estimators):
+            held_out = summarise_responses(scorer, fold.held_out.take(items=selection.items))
+            return cls(fold, selection, scorer, held_out, held_out)
+        found = summarise_responses(scorer, fold.everyone.take(items=selection.items))
+        n_kept = fold.kept.counts.n_models
+        return cls(fold, selection, scorer, found.of(slice(0, n_kept)), found.of(slice(n_kept, None)))
+
+    def weighted(self, recipe: Recipe) -> FoldSummaries:
+        """Weight the items by a recipe."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SubsetWarning)  # of every fold, with many recipes
+            rng = np.random.default_rng([recipe.seed, 1])
+            weights = weight_items(self.fold.kept, self.selection, recipe.weights, rng)
+        kept, held_out = (each.weighted_by(weights) for each in (self.kept, self.held_out))
+        return replace(self, scorer=replace(self.scorer, weights=weights), kept=kept, held_out=held_out)
+
+    def training(self, others: Sequence[FoldSummaries], source_share: float) -> TrainingData:
+        """Training data of estimators: the kept models, and those held out by other folds."""
+        basis, pooled = self.fold.kept, join_summaries([other.held_out for other in others])
+        truth = np.concatenate([other.fold.truth for other in others])
+        residuals = basis.residuals(self.selection.items)
+        return TrainingData(self.kept, basis.full_score, pooled, truth, source_share, residuals)
+
+    def estimates(self, name: str, training: TrainingData) -> tuple[FloatArray, FloatArray]:
+        """Estimates of the held-out models' full scores and their variances, by an estimator trained on `training`."""
+        learned = ESTIMATORS[name].learn(training)
+        return estimate(name, self.held_out, learned), ESTIMATORS[name].variance(self.held_out, learned)
+
+
+@dataclass(frozen=True)
+class ChosenItems:
+    """Items chosen by all calibration models, and again in each fold, with summaries of the responses to them."""
+
+    calibration: Calibration
+    whole: FoldSummaries  # keeps all calibration models
+    folds: tuple[FoldSummaries, ...]
+    abler: FoldSummaries | None  # None without such a fold, or without estimators that extrapolate
+
+    @classmethod
+    def of(
+        cls,
+        calibration: Calibration,
+        choose: Chooser,
+        estimators: Sequence[str] = tuple(ESTIMATORS),
+        *,
+        new: ResponseCounts | None = None,
+    ) -> ChosenItems:
+        """Choose items, and read the responses to them; those of `new` models, too, to the first choice."""
+
+        def read(fold: Fold) -> FoldSummaries:
+            return FoldSummaries.of(fold, choose(fold.kept), estimators)
+
+        basis = calibration.whole
+        if new is not None:
+            whole = read(Fold(basis, new))
+        else:  # one model is read where no estimator learns from answers
+            own = basis.counts if learn_from_answers(estimators) else basis.counts.take(models=slice(1))
+            whole = FoldSummaries.of(Fold(basis, own), choose(basis), ())
+        beyond = calibration.abler if any(ESTIMATORS[name].extrapolates for name in estimators) else None
+        return cls(calibration, whole, tuple(map(read, calibration.folds)), None if beyond is None else read(beyond))
+
+    def calibrate(self, recipe: Recipe, estimators: Sequence[str]) -> CalibratedSubset:
+        """Weight the items, train the estimators, and cross-validate their errors.
+
+        Notes
+        -----
+        Items are chosen again in each fold, without the held-out models. With items chosen from all models, errors
+        would be too small: 90% intervals covered 75 to 90% of new models.
+        """
+        share, clusters = 0.0, self.calibration.held_out_clusters
+        if any(ESTIMATORS[name].learns_from == PUBLISHED for name in estimators):
+            share = self.calibration.source_share(recipe.method, recipe.size)
+        whole, *folds = (each.weighted(recipe) for each in (self.whole, *self.folds))
+        by_fold = [fold.training([other for other in folds if other is not fold], share) for fold in folds]
+        truths, training = [fold.fold.truth for fold in folds], whole.training(folds, share)
+        known, responses = ~np.isnan(np.concatenate(truths)), [fold.fold.held_out for fold in folds]
+        learned, errors, scores = {}, {}, {}
+        for name in estimators:
+            learned[name] = ESTIMATORS[name].learn(training)
+            parts = [fold.estimates(name, own) for fold, own in zip(folds, by_fold, strict=True)]
+            estimated, variance = (np.concatenate(each)[known] for each in zip(*parts, strict=True))
+            error = estimated - np.concatenate(truths)[known]
+            errors[name] = held_out_errors(error, variance, np.concatenate(clusters)[known])
+            scores[name] = HeldOutScores([each for each, _ in parts], truths, clusters, responses)
+        abler = dict.fromkeys(estimators, UNKNOWN_ERRORS)
+        if self.abler is not None:
+            beyond = self.abler.weighted(recipe)
+            training = beyond.training(folds, share)
+            for name in (name for name in estimators if ESTIMATORS[name].extrapolates):
+                estimated, variance = beyond.estimates(name, training)
+                abler[name] = held_out_errors(estimated - beyond.fold.truth, variance)
+        return CalibratedSubset(whole.scorer, whole.held_out, learned, errors, abler, scores)
+
+
 def calibrate(
     calibration: Calibration,
     recipe: Recipe,
@@ -258,134 +394,18 @@ def calibrate(
     *,
     choose: Chooser | None = None,
 ) -> CalibratedSubset:
-    """Choose and weight items, train the estimators, and cross-validate their errors.
+    """Choose and weight items, train the estimators, and cross-validate their errors: see `ChosenItems`.
 
     A function `choose` stands for the method of the recipe.
-
-    Notes
-    -----
-    Items are chosen again in each fold, without the held-out models. With items chosen from all models, errors would be
-    too small: 90% intervals covered 75 to 90% of new models.
     """
-    whole, choose = calibration.whole, choose or partial(chosen_items, recipe=recipe)
-    scorer = weighted_scorer(whole, recipe, choose(whole))
-    summary = summarise_chosen(scorer, whole.counts)
-    folds = _Folds.of(calibration, recipe, estimators, choose)
-    training = folds.training(summary, whole, scorer)
-    learned = {name: ESTIMATORS[name].learn(training) for name in estimators}
-    estimates = folds.estimates(estimators)
-    abler = folds.abler_errors(calibration.abler, recipe, estimators, choose)
-    responses = [fold.held_out for fold in calibration.folds]
-    scores = {
-        name: HeldOutScores([found for found, _ in parts], folds.truths, folds.clusters, responses)
-        for name, parts in estimates.items()
-    }
-    return CalibratedSubset(scorer, summary, learned, folds.errors(estimates), abler, scores)
-
-
-class _FoldSummaries(NamedTuple):
-    """Scorer made from the kept models of a fold, and summaries of the responses of kept and held-out models."""
-
-    scorer: SubsetScorer
-    kept: ResponseSummary
-    held_out: ResponseSummary
-    truth: FloatArray  # full scores of the held-out models
-
-    @classmethod
-    def of(cls, fold: Fold, recipe: Recipe, choose: Chooser, *, regression: bool) -> _FoldSummaries:
-        scorer = weighted_scorer(fold.kept, recipe, choose(fold.kept))
-        held_out = summarise_chosen(scorer, fold.held_out)
-        # Only regressions use the answers of the kept models.
-        kept = summarise_chosen(scorer, fold.kept.counts) if regression else held_out
-        return cls(scorer, kept, held_out, full_scores(fold.held_out, fold.kept.target))
-
-
-class _Folds(NamedTuple):
-    """Folds of a cross-validation with the summaries of their responses."""
-
-    folds: tuple[Fold, ...]
-    summaries: list[_FoldSummaries]
-    clusters: list[ClusterLabels]  # of the held-out models
-    source_share: float
-
-    @classmethod
-    def of(cls, calibration: Calibration, recipe: Recipe, estimators: Sequence[str], choose: Chooser) -> _Folds:
-        """Choose items in each fold, and summarise the responses to them."""
-        regression, models = any(ESTIMATORS[name].regression for name in estimators), calibration.whole.counts.models
-        reads = [_FoldSummaries.of(fold, recipe, choose, regression=regression) for fold in calibration.folds]
-        clusters = [
-            calibration.clusters[models.index.get_indexer(fold.held_out.models.index)] for fold in calibration.folds
-        ]
-        return cls(calibration.folds, reads, clusters, calibration.source_share(recipe.method, recipe.size))
-
-    @property
-    def truths(self) -> list[FloatArray]:
-        """Full scores of the held-out models, by fold."""
-        return [read.truth for read in self.summaries]
-
-    def training(
-        self, summary: ResponseSummary, basis: SelectionBasis, scorer: SubsetScorer, *, without: int | None = None
-    ) -> TrainingData:
-        """Training data of estimators; the held-out models of fold `without` are left out."""
-        places = [place for place in range(len(self.folds)) if place != without]
-        pooled = join_summaries([self.summaries[place].held_out for place in places])
-        truth = np.concatenate([self.truths[at] for at in places])
-        chosen = basis.counts.items.index.get_indexer(scorer.items)
-        return TrainingData(summary, basis.full_score, pooled, truth, self.source_share, basis.residuals(chosen))
-
-    def estimates(self, estimators: Sequence[str]) -> dict[str, list[tuple[FloatArray, FloatArray]]]:
-        """Estimates and variances of the held-out models by estimator and fold, trained on the other models."""
-        found: dict[str, list[tuple[FloatArray, FloatArray]]] = {name: [] for name in estimators}
-        for place, (fold, read) in enumerate(zip(self.folds, self.summaries, strict=True)):
-            training = self.training(read.kept, fold.kept, read.scorer, without=place)
-            for name, parts in found.items():
-                parts.append(_estimated(name, read.held_out, training))
-        return found
-
-    def errors(self, estimates: Mapping[str, list[tuple[FloatArray, FloatArray]]]) -> dict[str, HeldOutErrors]:
-        """Errors on the held-out models."""
-        truth, clusters = np.concatenate(self.truths), np.concatenate(self.clusters)
-        known = ~np.isnan(truth)
-        found = {}
-        for name, parts in estimates.items():
-            estimated, variance = (np.concatenate(each)[known] for each in zip(*parts, strict=True))
-            found[name] = held_out_errors(estimated - truth[known], variance, clusters[known])
-        return found
-
-    def abler_errors(
-        self, fold: Fold | None, recipe: Recipe, estimators: Sequence[str], choose: Chooser
-    ) -> dict[str, HeldOutErrors]:
-        """Errors on models of higher ability than all training models; unknown without such a fold or estimator."""
-        found = dict.fromkeys(estimators, UNKNOWN_ERRORS)
-        usable = [name for name in estimators if ESTIMATORS[name].extrapolates]
-        if fold is None or not usable:
-            return found
-        read = _FoldSummaries.of(fold, recipe, choose, regression=True)
-        training = self.training(read.kept, fold.kept, read.scorer)
-        for name in usable:
-            estimated, variance = _estimated(name, read.held_out, training)
-            found[name] = held_out_errors(estimated - read.truth, variance)
-        return found
-
-
-def _estimated(name: str, summary: ResponseSummary, training: TrainingData) -> tuple[FloatArray, FloatArray]:
-    """Estimates of the full score and their variances, by an estimator trained on `training`."""
-    learned = ESTIMATORS[name].learn(training)
-    return estimate(name, summary, learned), ESTIMATORS[name].variance(summary, learned)
+    choose = choose or partial(chosen_items, recipe=recipe)
+    return ChosenItems.of(calibration, choose, estimators).calibrate(recipe, estimators)
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
     """Choose items by the method of a recipe; fewer than its size if the basis has fewer candidates."""
     size = min(recipe.size, len(basis.for_size(recipe.size).candidates))
     return select(basis.for_size(recipe.size), recipe.method, size, np.random.default_rng(recipe.seed))
-
-
-def weighted_scorer(basis: SelectionBasis, recipe: Recipe, selection: Selection) -> SubsetScorer:
-    """Weight the chosen items, and make their scorer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SubsetWarning)  # the choice from all models has warned
-        weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    return make_scorer(basis, selection, weights)
 
 
 def summarise_chosen(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:

@@ -39,12 +39,12 @@ from irt_bench.subsets.calibration import (
     CalibratedSubset,
     Calibration,
     CalibrationPlan,
+    ChosenItems,
+    Fold,
+    FoldSummaries,
     Recipe,
-    calibrate,
     chosen_items,
     prepare,
-    summarise_chosen,
-    weighted_scorer,
 )
 from irt_bench.subsets.estimators import ESTIMATORS, LearnedParameters, estimate, subset_scores
 from irt_bench.subsets.make import default_weights
@@ -282,26 +282,33 @@ def _methods(
     calibration: Calibration, test: ResponseCounts, design: ComparisonDesign
 ) -> tuple[pd.DataFrame, dict[int, dict[str, LearnedParameters]]]:
     """Estimates for models by every recipe, and parameters learned with random items, by size and estimator."""
-    truth = full_scores(test, calibration.whole.target)
-    parts, learned_at_random = [], {}
+    parts, learned_at_random = {}, {}
     for size in design.sizes:
-        for method, weights in design.methods:
-            found = calibrate(calibration, Recipe(method, weights, size, design.seed), design.estimators)
-            if (method, weights) == ("random", "equal"):
-                learned_at_random[size] = dict(found.learned)
-            frame = _estimates(found, calibration.whole, test, truth)
-            parts.append(frame.assign(size=size, method=method, weights=weights))
-    return pd.concat(parts, ignore_index=True), learned_at_random
+        for method in dict(design.methods):
+            choose = partial(chosen_items, recipe=Recipe(method, "", size, design.seed))
+            chosen = ChosenItems.of(calibration, choose, design.estimators, new=test)
+            for weights in (weights for name, weights in design.methods if name == method):
+                found = chosen.calibrate(Recipe(method, weights, size, design.seed), design.estimators)
+                parts[size, method, weights] = _estimates(found, calibration.whole)
+                if (method, weights) == ("random", "equal"):
+                    learned_at_random[size] = dict(found.learned)
+    keys, labels = [(size, *recipe) for size in design.sizes for recipe in design.methods], test.models.index
+    recipes = pd.DataFrame([(*key, name) for key in keys for name in design.estimators], columns=RECIPE)
+    frame = recipes.loc[recipes.index.repeat(len(labels))].reset_index(drop=True)
+    truth = full_scores(test, calibration.whole.target)
+    frame = frame.assign(**{MODEL: np.tile(labels, len(recipes)), "truth": np.tile(truth, len(recipes))})
+    frame[["estimate", "q05", "q95"]] = np.concatenate([parts[key] for key in keys]).reshape(-1, 3)
+    return frame.dropna(subset=["truth"]), learned_at_random
 
 
-def _estimates(found: CalibratedSubset, basis: SelectionBasis, test: ResponseCounts, truth: FloatArray) -> pd.DataFrame:
-    summary, scorer, parts = summarise_chosen(found.scorer, test), found.scorer, []
+def _estimates(found: CalibratedSubset, basis: SelectionBasis) -> FloatArray:
+    """Estimates of new models with their limits, shape (estimator, model, 3)."""
+    scorer, rows = found.scorer, []
     context = ScoringContext(scorer.nodes, basis.ability_limits, basis.counts.n_items, float(scorer.targets.min()))
     for name, learned in found.learned.items():
-        scored = estimate_with_interval(name, summary, learned, (found.errors[name], found.abler[name]), context)
-        columns = {"truth": truth, "estimate": scored.estimate, "q05": scored.q05, "q95": scored.q95}
-        parts.append(pd.DataFrame({MODEL: test.models.index, "estimator": name, **columns}))
-    return pd.concat(parts).dropna(subset=["truth"])
+        scored = estimate_with_interval(name, found.new, learned, (found.errors[name], found.abler[name]), context)
+        rows.append(np.stack([scored.estimate, scored.q05, scored.q95], axis=1))
+    return np.array(rows)
 
 
 MAX_RANDOM: Final = 100_000  # subsets of a size: a percentile needs no more digits
@@ -427,11 +434,13 @@ def _control_fold(
     truth = full_scores(test, basis.target)
     known, rows = ~np.isnan(truth), []
     for size in design.sizes:
+        read = {}
         for method, weights in design.methods:
             recipe = Recipe(method, weights, size, design.seed)
-            summary = summarise_chosen(weighted_scorer(basis, recipe, chosen_items(basis, recipe)), test)
+            if method not in read:
+                read[method] = FoldSummaries.of(Fold(basis, test), chosen_items(basis, recipe), design.estimators)
+            summary = read[method].weighted(recipe).held_out
             for name in design.estimators:
                 error = np.abs(estimate(name, summary, LearnedParameters()) - truth)[known].sum()
                 rows.append((size, method, weights, name, error, known.sum()))
-    columns = ["size", "method", "weights", "estimator", "error", "n"]
-    return pd.DataFrame(rows, columns=columns), random_errors(basis, test, design.sampling, {})
+    return pd.DataFrame(rows, columns=[*RECIPE, "error", "n"]), random_errors(basis, test, design.sampling, {})

@@ -106,6 +106,9 @@ class TrainingData:
         return RidgeRegression.on(self.summary.answers, ~np.isnan(self.truth))
 
 
+NOTHING, ANSWERS, RESIDUALS, HELD_OUT, PUBLISHED = "nothing", "answers", "residuals", "held_out", "published"
+
+
 def _given_variance(summary: ResponseSummary, learned: LearnedParameters) -> FloatArray:
     del learned
     return summary.variance
@@ -119,7 +122,8 @@ class Estimator:
     # ResponseSummary, LearnedParameters → full score of each model
     estimate: Callable[[ResponseSummary, LearnedParameters], FloatArray]
     title: str  # name in tables and figures
-    regression: bool = False  # whether it learns from the answers of the calibration models
+    # What `learn` uses of the calibration models: their answers, their residuals, the scores of held-out ones, or lam'
+    learns_from: str = NOTHING
     curves: bool = True  # whether it uses what the IRT model expects with the prior N(0, 1) of ability
     wide: bool = False  # whether it uses `ResponseSummary.prediction`
     extrapolates: bool = True  # whether it is valid for models outside the range of abilities of the calibration models
@@ -393,25 +397,25 @@ ESTIMATORS: Final[Mapping[str, Estimator]] = {
     "weighted": Estimator(_nothing, _weighted, "weighted", curves=False),
     "p_irt": Estimator(_nothing, _p_irt, "p-IRT"),
     "p_irt_weighted": Estimator(_nothing, _p_irt_weighted, "p-IRT, weighted D"),
-    "gp_irt": Estimator(_best_share, _mix(_p_irt), "gp-IRT"),
+    "gp_irt": Estimator(_best_share, _mix(_p_irt), "gp-IRT", HELD_OUT),
     "irt_smoothed": Estimator(_nothing, _smoothed, "IRT-smoothed"),
-    "ridge": Estimator(_learn_ridge, _linear, "ridge", regression=True, curves=False, extrapolates=False),
-    "spline": Estimator(_learn_spline, _spline, "spline", regression=True, extrapolates=False),
-    "p_irt_ridge": Estimator(_learn_correction, _corrected, "p-IRT + ridge", regression=True, extrapolates=False),
+    "ridge": Estimator(_learn_ridge, _linear, "ridge", ANSWERS, curves=False, extrapolates=False),
+    "spline": Estimator(_learn_spline, _spline, "spline", ANSWERS, extrapolates=False),
+    "p_irt_ridge": Estimator(_learn_correction, _corrected, "p-IRT + ridge", ANSWERS, extrapolates=False),
     "p_irt_wide": Estimator(_nothing, _p_irt_wide, "p-IRT, wide prior", curves=False, wide=True),
     "irt_difference": Estimator(_nothing, _difference, "IRT difference", curves=False, wide=True),
     "p_irt_residual": Estimator(
         _learn_residuals,
         _with_residuals,
         "p-IRT + residuals",
-        regression=True,
+        RESIDUALS,
         curves=False,
         wide=True,
         variance=_residual_variance,
-    ),  # fmt: skip
-    "aipw": Estimator(_learn_aipw, _linear, "AIPW", regression=True, curves=False),
+    ),
+    "aipw": Estimator(_learn_aipw, _linear, "AIPW", ANSWERS, curves=False),
     "p_irt_source": Estimator(_nothing, _p_irt_source, "p-IRT, as published"),
-    "gp_irt_source": Estimator(_source_share, _mix(_p_irt_source), "gp-IRT, as published"),
+    "gp_irt_source": Estimator(_source_share, _mix(_p_irt_source), "gp-IRT, as published", PUBLISHED),
 }
 
 
@@ -455,8 +459,8 @@ def subset_scores(
     Regressions learn from the calibration models, again for every subset. The others take what they have `learned`.
     """
     used = [ESTIMATORS[name] for name in names]
-    learning = [name for name in names if ESTIMATORS[name].regression]
-    by_curves = any(each.curves for each in used if each.regression)
+    learning = [name for name in names if ESTIMATORS[name].learns_from in (ANSWERS, RESIDUALS)]
+    by_curves = any(each.curves for each in used if each.learns_from == ANSWERS)
     out = {name: np.empty((len(chosen.items), len(evaluated.truth))) for name in names}
     for block in slices(len(chosen.items), READ_AT_ONCE):
         part, known = WeightedItems(chosen.items[block], chosen.weights[block]), dict(learned)

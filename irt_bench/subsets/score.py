@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -71,18 +72,42 @@ class ExpectedError(NamedTuple):
     q95: float
 
 
-class HeldOutErrors(NamedTuple):
-    """Errors of an estimator on held-out models, and parameters of the intervals for new models."""
+@dataclass(frozen=True)
+class HeldOutErrors:
+    """Errors of an estimator on held-out models, and parameters of the intervals for new models.
 
-    mean_absolute: ExpectedError
-    root_mean_square: ExpectedError
-    mean: float
+    Parameters
+    ----------
+    error : array of shape (model,)
+        Estimate minus full score; empty if unknown.
+    clusters : array of str, optional
+        Clusters of the models, which are resampled for intervals; by default each model is one.
+    misfit_sd, interval_scale : float
+        See `held_out_errors`.
+    """
+
+    error: FloatArray
+    clusters: ClusterLabels | None
     misfit_sd: float
     interval_scale: float
 
+    @property
+    def mean(self) -> float:
+        """Mean error."""
+        return float(self.error.mean()) if len(self.error) else math.nan
 
-_NOT_KNOWN = ExpectedError(math.nan, math.nan, math.nan)
-UNKNOWN_ERRORS: Final = HeldOutErrors(_NOT_KNOWN, _NOT_KNOWN, math.nan, math.nan, math.nan)
+    @property
+    def mean_absolute(self) -> ExpectedError:
+        """Mean absolute error."""
+        return _resampled_mean(np.abs(self.error), self.clusters)
+
+    @property
+    def root_mean_square(self) -> ExpectedError:
+        """Root mean square error."""
+        return ExpectedError(*map(math.sqrt, _resampled_mean(self.error**2, self.clusters)))
+
+
+UNKNOWN_ERRORS: Final = HeldOutErrors(np.zeros(0), None, math.nan, math.nan)
 
 
 def held_out_errors(error: FloatArray, variance: FloatArray, clusters: ClusterLabels | None = None) -> HeldOutErrors:
@@ -101,26 +126,18 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: ClusterLa
     sd = np.sqrt(variance + misfit)
     ratio = np.abs(error) / np.maximum(sd, np.finfo(np.float64).tiny)
     scale = float(np.quantile(ratio, COVERAGE, method="weibull")) if sd.any() else 0.0
-    absolute, square = _resampled(np.stack([np.abs(error), error**2]), clusters)
-    return HeldOutErrors(
-        mean_absolute=absolute,
-        root_mean_square=ExpectedError(*(math.sqrt(value) for value in square)),
-        mean=float(error.mean()),
-        misfit_sd=math.sqrt(misfit),
-        interval_scale=scale,
-    )
+    return HeldOutErrors(error, clusters, math.sqrt(misfit), scale)
 
 
-def _resampled(values: FloatArray, clusters: ClusterLabels | None) -> list[ExpectedError]:
-    """Mean of each row, with its quantiles over resampled clusters; the limits are NaN with one cluster."""
-    codes = np.arange(values.shape[1]) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    n_clusters = int(codes.max()) + 1
-    sums, sizes = np.array([np.bincount(codes, row) for row in values]), np.bincount(codes)
-    if n_clusters == 1:
-        return [ExpectedError(float(mean), math.nan, math.nan) for mean in values.mean(axis=1)]
+def _resampled_mean(values: FloatArray, clusters: ClusterLabels | None) -> ExpectedError:
+    """Mean with its quantiles over resampled clusters; these are NaN with one cluster, and all without values."""
+    codes = np.arange(len(values)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    n_clusters = int(codes.max(initial=-1)) + 1
+    if n_clusters <= 1:
+        return ExpectedError(float(values.mean()) if len(values) else math.nan, math.nan, math.nan)
     drawn = resampled_counts(n_clusters, N_RESAMPLES, np.random.default_rng(RESAMPLING_SEED))
-    low, high = np.quantile(drawn @ sums.T / (drawn @ sizes)[:, None], INTERVAL, axis=0)
-    return [ExpectedError(*map(float, each)) for each in zip(values.mean(axis=1), low, high, strict=True)]
+    low, high = np.quantile(drawn @ np.bincount(codes, values) / (drawn @ np.bincount(codes)), INTERVAL)
+    return ExpectedError(float(values.mean()), float(low), float(high))
 
 
 class Extrapolation(NamedTuple):
@@ -142,7 +159,7 @@ def extrapolation_of(
     squares = ((prediction.residuals - mean[:, None]) ** 2 * prediction.asked).sum(axis=1)
     free = np.maximum(asked - 1, 1)
     design = np.where(asked > 1, (1 - asked / n_items) * squares / free / np.maximum(asked, 1), np.inf)
-    quantile = scipy.stats.t.ppf(INTERVAL[1], free)
+    quantile = special.stdtrit(free, INTERVAL[1])
     return Extrapolation(probability, np.sqrt(design), quantile, abler.misfit_sd, abler.interval_scale)
 
 
@@ -331,10 +348,10 @@ def estimate_full_score(counts: Responses, subset: SubsetRecord) -> pd.DataFrame
         raise SubsetError(f"none of the {counts.n_models} models has an answer to the subset of {subset.benchmark!r}.")
     summary = summarise_responses(scorer, answers.take(models=answered))
     numbers = subset.numbers
-    errors = UNKNOWN_ERRORS._replace(misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
+    errors = replace(UNKNOWN_ERRORS, misfit_sd=numbers.misfit_sd, interval_scale=numbers.interval_scale)
     abler = UNKNOWN_ERRORS
     if numbers.abler_scale is not None and numbers.abler_misfit_sd is not None:
-        abler = UNKNOWN_ERRORS._replace(misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
+        abler = replace(UNKNOWN_ERRORS, misfit_sd=numbers.abler_misfit_sd, interval_scale=numbers.abler_scale)
     few, limits = subset.calibration.n_models < FEW_MODELS, subset.calibration.ability_range
     context = ScoringContext(scorer.nodes, limits, subset.n_items_full, scorer.targets.min(), few)
     scored = estimate_with_interval(subset.estimator, summary, _learned(numbers), (errors, abler), context)

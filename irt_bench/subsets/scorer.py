@@ -10,7 +10,7 @@ draws. With items independent given the data, that is the posterior of ability o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from irt_bench.analysis.abilities import abilities_given_draws
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, Positions
+from irt_bench.errors import SubsetError
 from irt_bench.names import ITEM
 from irt_bench.responses.counts import ResponseCounts
 from irt_bench.subsets.basis import (
@@ -193,6 +194,27 @@ class ResponseSummary:
     expected: FloatArray
     variance: FloatArray
     prediction: Prediction | None = None
+
+    def of(self, models: slice) -> ResponseSummary:
+        """Keep some models, of one subset."""
+        arrays: dict[str, Any] = {
+            name: values[models] for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
+        if self.prediction is None:
+            return ResponseSummary(**arrays)
+        posterior, chances, unseen, residuals, asked, *shares = self.prediction
+        unseen = unseen if len(unseen) == 1 else unseen[models]
+        prediction = Prediction(posterior[models], chances, unseen, residuals[models], asked[models], *shares)
+        return ResponseSummary(**arrays, prediction=prediction)
+
+    def weighted_by(self, weights: FloatArray) -> ResponseSummary:
+        """Weight the items of one subset otherwise."""
+        if self.prediction is None:
+            raise SubsetError("responses to several subsets were joined; items can be weighted in one subset.")
+        asked = self.prediction.asked
+        total = asked @ weights
+        weighted = np.where(asked, self.answers, 0) @ weights / np.where(total > 0, total, np.nan)
+        return replace(self, weighted=weighted, prediction=self.prediction._replace(weights=weights))
 
 
 def join_summaries(parts: list[ResponseSummary]) -> ResponseSummary:

@@ -50,10 +50,10 @@ def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_mo
     """The error of the greedy choice on its own calibration models is far below what it is for others."""
     recipe = Recipe("variance", "equal", 8)
     found = calibrate(prepared, recipe, ("weighted",))
-    own = np.abs(found.summary.weighted - prepared.whole.full_score).mean()
+    own = np.abs(summarise_chosen(found.scorer, prepared.whole.counts).weighted - prepared.whole.full_score).mean()
     assert own < 0.8 * found.errors["weighted"].mean_absolute.value
     again = calibrate(prepared, recipe, ("weighted",))
-    assert again.errors == found.errors
+    np.testing.assert_array_equal(again.errors["weighted"].error, found.errors["weighted"].error)
 
 
 def test_the_published_share_falls_with_the_size_and_is_larger_for_anchors(prepared):
