@@ -31,32 +31,31 @@ NODES: Final = np.arange(-6.0, 6.0 + SPACING / 2, SPACING)
 
 
 class ItemLogLikelihoods(NamedTuple):
-    """Log probabilities of a right and of a wrong response at `NODES`, shape (item, node)."""
+    """Log-odds of a right response, and log probability of a wrong one, at `NODES`, shape (item, node)."""
 
-    right: FloatArray
+    odds: FloatArray
     wrong: FloatArray
 
 
 def item_log_likelihoods(parameters: ItemParameters) -> ItemLogLikelihoods:
     """Tabulate the log probabilities of items with parameters of shape (item,)."""
-    cells = parameters.at((slice(None), None))
-    right, wrong = response_probabilities(cells, NODES)
-    return ItemLogLikelihoods(
-        np.log(np.clip(right, MIN_PROBABILITY, None)), np.log(np.clip(wrong, MIN_PROBABILITY, None))
-    )
+    chances = response_probabilities(parameters.at((slice(None), None)), NODES)
+    right, wrong = (np.log(np.clip(each, MIN_PROBABILITY, None)) for each in chances)
+    return ItemLogLikelihoods(right - wrong, wrong)
 
 
-def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArray) -> FloatArray:
+def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, trials: FloatArray) -> FloatArray:
     """Mode of the posterior of ability under a N(0, 1) prior, from a parabola through the highest node.
 
-    Responses have shape (..., model, item), and `logs` (..., item, node); modes have shape (..., model).
+    Right responses and trials have shape (..., model, item), or (..., 1, item) if alike for all models, and `logs`
+    (..., item, node); modes have shape (..., model).
 
     Notes
     -----
     Log-likelihoods are smooth on the logit scale for any number of items. Between nodes 0.05 apart, the error of a
     parabola is below 0.001 (tests/study/test_ability.py).
     """
-    height = correct @ logs.right + wrong @ logs.wrong - NODES**2 / 2
+    height = correct @ logs.odds + trials @ logs.wrong - NODES**2 / 2
     peak = np.clip(height.argmax(axis=-1), 1, len(NODES) - 2)
     before, at, after = (np.take_along_axis(height, peak[..., None] + step, -1)[..., 0] for step in (-1, 0, 1))
     curvature = before - 2 * at + after
@@ -66,7 +65,7 @@ def ability_modes(logs: ItemLogLikelihoods, correct: FloatArray, wrong: FloatArr
 
 def expected_curve(logs: ItemLogLikelihoods) -> FloatArray:
     """Return the expected share of right responses to all items at `NODES`, made increasing, shape (node,)."""
-    return np.asarray(np.maximum.accumulate(np.exp(logs.right).mean(axis=0)))
+    return np.asarray(np.maximum.accumulate(np.exp(logs.odds + logs.wrong).mean(axis=0)))
 
 
 def link_abilities(ability: FloatArray, curve: FloatArray, reference: FloatArray) -> FloatArray:
@@ -227,9 +226,10 @@ class SplitData:
 
     @cached_property
     def answers(self) -> tuple[FloatArray, FloatArray]:
-        """Numbers of right and wrong responses of the evaluated checkpoints, (row, item)."""
-        right = self.evaluation.correct.astype(np.float64)
-        return right, self.evaluation.trials - right
+        """Right responses of the evaluated checkpoints, (row, item), and trials, in one row if alike for all."""
+        trials = self.evaluation.trials
+        alike = (trials == trials[:1]).all()
+        return self.evaluation.correct.astype(np.float64), trials[: 1 if alike else None].astype(np.float64)
 
     @cached_property
     def basis(self) -> SelectionBasis:
@@ -297,8 +297,8 @@ class SplitData:
 
     def abilities(self, items: Positions) -> FloatArray:
         """Ability from the responses to some items, (item,) or (subset, item); shape (row,) or (subset, row)."""
-        right, wrong = (np.moveaxis(values[:, items], 0, -2) for values in self.answers)
-        return ability_modes(ItemLogLikelihoods(self.logs.right[items], self.logs.wrong[items]), right, wrong)
+        right, trials = (np.moveaxis(values[:, items], 0, -2) for values in self.answers)
+        return ability_modes(ItemLogLikelihoods(self.logs.odds[items], self.logs.wrong[items]), right, trials)
 
 
 def divide(above: FloatArray, below: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ def test_modes_are_those_of_an_optimiser_however_many_the_items(n_items):
         return c + (1 - c) / (1 + np.exp(-a * (ability - b)))
 
     right = np.stack([rng.binomial(3, chance(each)) for each in theta]).astype(float)
-    modes = ability_modes(item_log_likelihoods(items), right, 3 - right)
+    modes = ability_modes(item_log_likelihoods(items), right, np.full((1, n_items), 3.0))
     for row, mode in zip(right, modes, strict=True):
 
         def loss(x, row=row):
@@ -29,5 +29,5 @@ def test_modes_are_those_of_an_optimiser_however_many_the_items(n_items):
 
 def test_all_right_and_all_wrong_stay_finite():
     logs = item_log_likelihoods(ItemParameters(np.zeros(20), np.full(20, 1.5), np.zeros(20), np.ones(20)))
-    modes = ability_modes(logs, np.array([[1.0] * 20, [0.0] * 20]), np.array([[0.0] * 20, [1.0] * 20]))
+    modes = ability_modes(logs, np.array([[1.0] * 20, [0.0] * 20]), np.ones((1, 20)))
     assert np.isfinite(modes).all() and modes[0] == pytest.approx(-modes[1])
