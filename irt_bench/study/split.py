@@ -138,8 +138,7 @@ def split_scorers(whole: SelectionBasis, evaluated: ResponseCounts, folds: Seque
 
 def weighted_items(basis: SelectionBasis, selection: Selection, recipe: Recipe) -> WeightedItems:
     """Weight chosen items."""
-    weights = weight_items(basis, selection, recipe.weights, np.random.default_rng([recipe.seed, 1]))
-    return WeightedItems(selection.items, weights)
+    return WeightedItems(selection.items, weight_items(basis, selection, recipe.weights))
 
 
 def recipe_scores(

@@ -82,7 +82,7 @@ from irt_bench.study.split import (
     split_scorers,
     weighted_items,
 )
-from irt_bench.subsets.adaptive import AdaptiveSettings, item_bank, run_adaptive, run_fixed
+from irt_bench.subsets.adaptive import AdaptiveSettings, fixed_abilities, item_bank, run_adaptive
 from irt_bench.subsets.basis import Selection
 from irt_bench.subsets.calibration import FAILED_CHECKS, Recipe, chosen_items
 from irt_bench.subsets.compare import WITHIN, shuffled
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 SUFFIX: Final = ".npz"
-CODE: Final = 10  # raised whenever results change: kept ones are then computed again
+CODE: Final = 11  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
@@ -339,7 +339,7 @@ def cure_scores(data: SplitData, scorer: ModelScorer, sizes: Sequence[int]) -> d
     for weights in WHOLE_WEIGHTS:
         several = weights != "balance" or len(np.unique(basis.subtasks)) > 1
         if several and (weights != "minimum-variance" or n_items <= MAX_COVARIANCE):
-            own = weight_items(basis, selection, weights, np.random.default_rng([data.job.seed, 1]))
+            own = weight_items(basis, selection, weights)
             out[f"weights|{weights}"] = scorer.read(WeightedItems(everything, own)).weighted
     out["estimator|irt_smoothed"] = scorer.read(WeightedItems(everything, np.full(n_items, 1 / n_items))).expected
     if not (data.evaluation.trials == 1).all():
@@ -349,7 +349,7 @@ def cure_scores(data: SplitData, scorer: ModelScorer, sizes: Sequence[int]) -> d
         settings = AdaptiveSettings(stop_sd=0, min_items=size, max_items=size)
         out[f"adaptive|{size}"] = run_adaptive(answers, bank, settings).estimates.ability
         drawn = random_items(data.job.seed, n_items, size, FIXED_SUBSETS)
-        out[f"random|{size}"] = np.stack([run_fixed(answers, bank, items).ability for items in drawn])
+        out[f"random|{size}"] = fixed_abilities(answers, bank, drawn)
     return out
 
 

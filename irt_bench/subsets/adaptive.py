@@ -206,6 +206,13 @@ def run_fixed(answers: Answers, bank: ItemBank, positions: npt.NDArray[np.intege
     return _estimates(log_likelihood, bank, np.full(len(answers), positions.shape[-1]))
 
 
+def fixed_abilities(answers: Answers, bank: ItemBank, subsets: npt.NDArray[np.integer]) -> FloatArray:
+    """Posterior mean abilities from each of many subsets of the items, (subset, item) to (subset, model)."""
+    given = np.moveaxis(answers[:, subsets], 0, 1).astype(np.float64)
+    log_likelihood = given @ bank.log_right[subsets] + (1 - given) @ bank.log_wrong[subsets]
+    return posterior_on(NODES, log_likelihood) @ (bank.scale @ NODES)
+
+
 def compare_adaptive(posterior: xr.Dataset, subset_items: Sequence[str], settings: AdaptiveSettings) -> pd.DataFrame:
     """Simulate models, and test each of them with the fixed subset, with random items, and adaptively.
 

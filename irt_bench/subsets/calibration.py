@@ -304,8 +304,7 @@ class FoldSummaries:
         """Weight the items by a recipe."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsetWarning)  # of every fold, with many recipes
-            rng = np.random.default_rng([recipe.seed, 1])
-            weights = weight_items(self.fold.kept, self.selection, recipe.weights, rng)
+            weights = weight_items(self.fold.kept, self.selection, recipe.weights)
         kept, held_out = (each.weighted_by(weights) for each in (self.kept, self.held_out))
         return replace(self, scorer=replace(self.scorer, weights=weights), kept=kept, held_out=held_out)
 

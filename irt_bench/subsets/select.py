@@ -4,7 +4,7 @@ Every method has the signature `Selector`. Items with a negative discrimination 
 selected unless the basis allows it. Anchor methods cluster similar items and select one item per cluster, weighted by
 the share of its cluster in the full score.
 
-Weights of chosen items: functions of a basis, a selection and a random generator that return weights of sum 1.
+Weights of chosen items: functions of a basis and a selection that return weights of sum 1; none is random.
 
 Every function has the signature `Weighting`. A weighted subset has an effective size of 1 / sum w^2 items.
 """
@@ -144,13 +144,14 @@ def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) ->
 
     weights, started_on = target * len(target), max(MIN_STARTED_ON, STARTED_PER_CLUSTER * size)
     several = len(features) > started_on
-    rows = np.random.default_rng(seed).choice(len(features), started_on, replace=False) if several else slice(None)
+    some = np.random.default_rng(seed).choice(len(features), started_on, replace=False) if several else slice(None)
     starts = KMeans(size, n_init=RESTARTS if size <= MAX_RESTARTED else 1, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
-        found = starts.fit(features[rows], sample_weight=weights[rows])
+        found = starts.fit(features[some], sample_weight=weights[some])
         if several:
-            found = KMeans(size, init=found.cluster_centers_, n_init=1).fit(features, sample_weight=weights)
+            rows = features.astype(np.float32)  # in half of the time, to as small a sum of squares
+            found = KMeans(size, init=found.cluster_centers_, n_init=1).fit(rows, sample_weight=weights)
     return np.asarray(found.labels_, dtype=np.int32)
 
 
@@ -341,43 +342,40 @@ def _within(basis: SelectionBasis, strata: Positions, size: int, key: FloatArray
     return basis.candidates[order[place < allotted[strata[order]]]]
 
 
-Weighting = Callable[[SelectionBasis, Selection, np.random.Generator], FloatArray]
+Weighting = Callable[[SelectionBasis, Selection], FloatArray]
 
 
-def equal(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def equal(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Give all items the same weight."""
-    del basis, rng
+    del basis
     return np.full(len(selection.items), 1 / len(selection.items))
 
 
-def anchor(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def anchor(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Weight an item by the total share in the full score of the items that it represents.
 
     These are the items of its cluster if the selection method made clusters, otherwise the items whose answers are
     nearest to its own.
     """
-    del rng
     if selection.weights is not None:
         return selection.weights
     return nearest_shares(basis.nearest(selection.items), selection.items, basis.target)
 
 
-def discrimination(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def discrimination(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Weight by the discrimination a: sum a_i y_i is the sufficient statistic for ability in the 2PL."""
-    del rng
     slopes = np.maximum(basis.parameters.discrimination[selection.items], TINY)
     return np.asarray(slopes / slopes.sum())
 
 
-def information_weights(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def information_weights(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Weight by the mean Fisher information of a response, over the target range of abilities."""
-    del rng
     nodes = np.linspace(*basis.target_abilities, INFORMATION_NODES)
     of_items = information(basis.parameters.at((selection.items, None)), nodes).mean(axis=1)
     return np.asarray(np.maximum(of_items, TINY) / np.maximum(of_items, TINY).sum())
 
 
-def minimum_variance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def minimum_variance(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Minimise the predicted variance w'Cw of the weighted score.
 
     The constraints are sum w = 1, w >= 0, and a weighted mean equal to the mean full score of the calibration models. C
@@ -426,12 +424,11 @@ def ledoit_wolf(rows: FloatArray) -> FloatArray:
     return np.asarray((1 - shrinkage) * covariance + shrinkage * mean * np.eye(size))
 
 
-def balance(basis: SelectionBasis, selection: Selection, rng: np.random.Generator) -> FloatArray:
+def balance(basis: SelectionBasis, selection: Selection) -> FloatArray:
     """Give each subtask its share in the full score, divided equally among its chosen items.
 
     The share of a subtask without a chosen item is divided among the others.
     """
-    del rng
     codes = np.unique(basis.subtasks, return_inverse=True)[1]
     of_subtask, chosen = np.bincount(codes, basis.target), codes[selection.items]
     weights = of_subtask[chosen] / np.bincount(chosen, minlength=len(of_subtask))[chosen]
@@ -448,7 +445,7 @@ WEIGHTINGS: Final[Mapping[str, Weighting]] = {
 }
 
 
-def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng: np.random.Generator) -> FloatArray:
+def weight_items(basis: SelectionBasis, selection: Selection, weights: str) -> FloatArray:
     """Weights of chosen items by the function of this name, shape (chosen,), sum 1.
 
     Raises
@@ -458,7 +455,7 @@ def weight_items(basis: SelectionBasis, selection: Selection, weights: str, rng:
     """
     if weights not in WEIGHTINGS:
         raise SubsetError(unknown_choice("weights", weights, WEIGHTINGS))
-    return WEIGHTINGS[weights](basis, selection, rng)
+    return WEIGHTINGS[weights](basis, selection)
 
 
 def effective_size(weights: FloatArray) -> float:

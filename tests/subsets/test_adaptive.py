@@ -13,6 +13,7 @@ from irt_bench.subsets.adaptive import (
     AdaptiveSettings,
     adaptive_course,
     compare_adaptive,
+    fixed_abilities,
     item_bank,
     replay_adaptive,
     run_adaptive,
@@ -80,6 +81,17 @@ def test_a_test_of_all_items_is_the_fixed_test_of_all_items():
     for one, two, three in zip(adaptive, fixed, each_its_own, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-9)
         np.testing.assert_allclose(one, three, atol=1e-9)
+
+
+def test_abilities_from_many_subsets_are_those_from_each():
+    rng = np.random.default_rng(6)
+    posterior = posterior_of(np.ones(30), rng.standard_normal(30), spread=0.3)
+    bank, answers = item_bank(item_draws(posterior, 50)[0]), rng.random((4, 30)) < 0.5
+    subsets = np.stack([rng.choice(30, 7, replace=False) for _ in range(9)])
+    found = fixed_abilities(answers, bank, subsets)
+    assert found.shape == (9, 4) and np.ptp(found) > 0.5
+    for own, items in zip(found, subsets, strict=True):
+        assert own == pytest.approx(run_fixed(answers, bank, items).ability, abs=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("weights", WEIGHTINGS)
 def test_every_weighting_keeps_the_contract(basis, weights):
     chosen = select(basis, "difficulty", 20, np.random.default_rng(1))
-    found = weight_items(basis, chosen, weights, np.random.default_rng(1))
+    found = weight_items(basis, chosen, weights)
     assert found.shape == (20,) and found.sum() == pytest.approx(1) and (found >= 0).all()
     assert 1 <= effective_size(found) <= 20 + 1e-9
 
@@ -73,12 +73,12 @@ def test_shrunk_covariances_are_those_of_scikit_learn(shape):
 
 def test_minimum_variance_keeps_the_mean_and_says_when_it_cannot(basis):
     chosen = select(basis, "difficulty", 20, np.random.default_rng(1))
-    found = weight_items(basis, chosen, "minimum-variance", RNG)
+    found = weight_items(basis, chosen, "minimum-variance")
     places = chosen.items
     assert found @ basis.shares.mean(axis=0)[places] == pytest.approx(basis.full_score.mean(), abs=1e-6)
     easiest = np.sort(np.argsort(-basis.shares.mean(axis=0))[:5])
     with pytest.warns(SubsetWarning, match="outside the chosen items"):
-        weight_items(basis, basis.select(easiest), "minimum-variance", RNG)
+        weight_items(basis, basis.select(easiest), "minimum-variance")
 
 
 def test_weights_of_copies_with_independent_noise_are_in_inverse_proportion_to_its_variance():
@@ -90,8 +90,8 @@ def test_weights_of_copies_with_independent_noise_are_in_inverse_proportion_to_i
 def test_discrimination_weights_and_balance_weights(toy, basis):
     chosen = select(basis, "random", 10, np.random.default_rng(2))
     slopes = basis.parameters.discrimination[chosen.items]
-    assert weight_items(basis, chosen, "discrimination", RNG) == pytest.approx(slopes / slopes.sum())
-    balanced = weight_items(basis, chosen, "balance", RNG)
+    assert weight_items(basis, chosen, "discrimination") == pytest.approx(slopes / slopes.sum())
+    balanced = weight_items(basis, chosen, "balance")
     tasks = toy.counts.items["subtask"].iloc[chosen.items].to_numpy()
     for task in set(tasks):
         assert balanced[tasks == task].sum() == pytest.approx(1 / 3)
@@ -99,7 +99,7 @@ def test_discrimination_weights_and_balance_weights(toy, basis):
 
 def test_unknown_weights_are_refused(basis: SelectionBasis):
     with pytest.raises(SubsetError, match="minimum-variance"):
-        weight_items(basis, select(basis, "random", 3, RNG), "min-variance", RNG)
+        weight_items(basis, select(basis, "random", 3, RNG), "min-variance")
     assert effective_size(np.array([0.5, 0.5, 0.0])) == pytest.approx(2)
 
 
@@ -127,7 +127,7 @@ def seed_variance(basis, places, weights):
 
 def variance_ratios(old, new, places):
     """Seed variance with minimum-variance weights by that with equal ones: on their own runs, and on others."""
-    weights = weight_items(old, old.select(places), "minimum-variance", RNG)
+    weights = weight_items(old, old.select(places), "minimum-variance")
     equal = np.full(len(places), 1 / len(places))
     return [seed_variance(each, places, weights) / seed_variance(each, places, equal) for each in (old, new)]
 
