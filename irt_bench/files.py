@@ -102,8 +102,10 @@ def claim_folder(folder: Path, call: Mapping[str, Any], *, force: bool) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, among_many: bool = False) -> Iterator[Path]:
     """Yield a temporary file beside `path`, and rename it to `path` if the block succeeds.
+
+    `among_many`: files of killed processes are not looked for beside it; `remove_abandoned` does so once for all files.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
         If the file cannot be written (a full disk, say); `path` is then unchanged.
     """
     try:
-        with _temporary_path(path, folder=False) as temporary:
+        with _temporary_path(path, folder=False, among_many=among_many) as temporary:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
             _flush(temporary)
@@ -160,7 +162,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _temporary_path(path: Path, *, folder: bool) -> Iterator[Path]:
+def _temporary_path(path: Path, *, folder: bool, among_many: bool = False) -> Iterator[Path]:
     """Make a hidden file or folder beside `path`, locked while in use, after removing those of killed processes.
 
     The lock ends with its process in any case.
@@ -169,7 +171,8 @@ def _temporary_path(path: Path, *, folder: bool) -> Iterator[Path]:
         path.absolute().parent,
         f"{HIDDEN_PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-",
     )
-    remove_abandoned(parent, prefix, path)
+    if not among_many:
+        remove_abandoned(parent, prefix, path)
     made: Path | None = None
     lock: int | None = None
     try:

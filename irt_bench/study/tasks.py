@@ -188,7 +188,7 @@ class Store:
 
 def write_arrays(path: Path, arrays: Result) -> None:
     """Write named arrays: a reader sees a whole file or none."""
-    with replacing(path) as beside, beside.open("wb") as file:
+    with replacing(path, among_many=True) as beside, beside.open("wb") as file:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]
 
 
