@@ -140,11 +140,12 @@ def effective_freedom(x: list[RunVariance], y: list[RunVariance]) -> FloatArray:
     apart = np.maximum(_steps_share(x), _steps_share(y))
     f = np.array([run.freedom for run in x], dtype=np.float64)
     squares: FloatArray = np.zeros(np.shape(apart))
-    for one, other, own in zip(x, y, f, strict=True):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            w = np.nan_to_num(0.5 * (one.value / pooled_variance(x) + other.value / pooled_variance(y)), nan=1.0)
-        seeds = own / apart
-        squares = squares + own * w**2 * seeds / (seeds + 2)
+    pooled_x, pooled_y = pooled_variance(x), pooled_variance(y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for one, other, own in zip(x, y, f, strict=True):
+            w = np.nan_to_num(0.5 * (one.value / pooled_x + other.value / pooled_y), nan=1.0)
+            seeds = own / apart
+            squares = squares + own * w**2 * seeds / (seeds + 2)
     runs = np.clip(f.sum() ** 2 / np.maximum(squares, 1e-12), 1.0, f.sum())
     return np.asarray(runs / apart)
 

@@ -169,9 +169,15 @@ def monotonicity(scores: FloatArray, *, lower_is_better: bool = False) -> FloatA
 def tau_b(x: FloatArray, y: FloatArray) -> FloatArray:
     """Kendall's tau-b of x, (n,), and y, (..., n), without pairs that contain NaN; NaN if one is constant."""
     agreeing, x_moves, y_moves = np.zeros((3, *y.shape[:-1]))
+    complete = np.isfinite(x).all() and np.isfinite(y).all()
     for place in range(len(x) - 1):
         right = np.sign(x[place + 1 :] - x[place])
         up = np.sign(y[..., place + 1 :] - y[..., place, None])
+        if complete:
+            agreeing += up @ right
+            x_moves += np.abs(right).sum()
+            y_moves += np.abs(up).sum(axis=-1)
+            continue
         known = np.isfinite(right) & np.isfinite(up)
         agreeing += np.where(known, right * up, 0.0).sum(axis=-1)
         x_moves += np.where(known, np.abs(right), 0.0).sum(axis=-1)
