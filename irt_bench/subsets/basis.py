@@ -317,19 +317,18 @@ class SelectionBasis:
 
     def residuals(self, chosen: Positions) -> CalibrationResiduals:
         """Residuals of the calibration models at their posterior mean abilities; `chosen` has shape (..., item)."""
-        found, every = self._residuals
-        own, target = np.moveaxis(found[:, chosen], 0, -2), self.target[chosen]
-        return CalibrationResiduals(own, every - (own @ target[..., None])[..., 0], 1 - target.sum(axis=-1))
+        items, places = np.unique(chosen, return_inverse=True)
+        chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[items]]).T
+        found = np.where(self.counts.asked[:, items], self.shares[:, items] - chance, 0.0)
+        own, target = np.moveaxis(found[:, places.reshape(chosen.shape)], 0, -2), self.target[chosen]
+        others = self._full_residual - (own @ target[..., None])[..., 0]
+        return CalibrationResiduals(own, others, 1 - target.sum(axis=-1))
 
     @cached_property
-    def _residuals(self) -> tuple[FloatArray, FloatArray]:
-        """Residuals of all items, shape (model, item), and of the full score, shape (model,); 0 where missing."""
-        right = np.clip(np.searchsorted(ABILITY_NODES, self.abilities), 1, len(ABILITY_NODES) - 1)
-        share = (self.abilities - ABILITY_NODES[right - 1]) / (ABILITY_NODES[right] - ABILITY_NODES[right - 1])
-        low, high = (self.curves.chance[:, place].T for place in (right - 1, right))
-        chance = low + np.clip(share, 0, 1)[:, None] * (high - low)
-        every = np.nan_to_num(self.full_score - chance @ self.target)
-        return np.where(self.counts.asked, self.shares - chance, 0.0), every
+    def _full_residual(self) -> FloatArray:
+        """Residual of the full score, shape (model,); 0 where missing."""
+        expected = np.interp(self.abilities, ABILITY_NODES, self.target @ self.curves.chance)
+        return np.nan_to_num(self.full_score - expected)
 
     @property
     def ability_limits(self) -> tuple[float, float]:

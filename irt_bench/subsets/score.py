@@ -74,20 +74,10 @@ class ExpectedError(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOutErrors:
-    """Errors of an estimator on held-out models, and parameters of the intervals for new models.
+    """Errors of an estimator on held-out models, and parameters of the intervals for new models."""
 
-    Parameters
-    ----------
-    error : array of shape (model,)
-        Estimate minus full score; empty if unknown.
-    clusters : array of str, optional
-        Clusters of the models, which are resampled for intervals; by default each model is one.
-    misfit_sd, interval_scale : float
-        See `held_out_errors`.
-    """
-
-    error: FloatArray
-    clusters: ClusterLabels | None
+    error: FloatArray  # (model,): estimate minus full score; empty if unknown
+    clusters: ClusterLabels | None  # (model,); None: each model is one
     misfit_sd: float
     interval_scale: float
 
@@ -265,10 +255,11 @@ def _possible(gap: float, pairs: _Pairs) -> float:
 
 def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:
     """All pairs of a fold, or `MAX_PAIRS` random pairs if there are more."""
-    first, second = np.triu_indices(len(truth), 1)
-    if len(first) > MAX_PAIRS:
-        drawn = rng.choice(len(first), MAX_PAIRS, replace=False)
-        first, second = first[drawn], second[drawn]
+    n, n_pairs = len(truth), len(truth) * (len(truth) - 1) // 2
+    drawn = rng.choice(n_pairs, MAX_PAIRS, replace=False) if n_pairs > MAX_PAIRS else np.arange(n_pairs)
+    left = n_pairs - 1 - drawn  # pairs are numbered row by row above the diagonal, as by numpy.triu_indices
+    from_last = ((np.sqrt(8 * left + 1) - 1) / 2).astype(np.intp)
+    first, second = n - 2 - from_last, n - 1 - left + from_last * (from_last + 1) // 2
     gap = truth[first] - truth[second]
     kept = np.abs(np.nan_to_num(gap)) > SAME
     first, second, gap = first[kept], second[kept], gap[kept]
