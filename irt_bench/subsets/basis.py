@@ -18,9 +18,9 @@ import pandas as pd
 import scipy
 import xarray as xr
 
-from irt_bench.analysis.classical import item_statistics
+from irt_bench.analysis.classical import Correlations, correlate_with_rest, item_statistics
 from irt_bench.analysis.curves import correct_probabilities
-from irt_bench.analysis.intervals import SPREAD_FLOOR
+from irt_bench.analysis.intervals import SPREAD_FLOOR, correlation_interval
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, UndefinedWarning
@@ -255,14 +255,19 @@ class SelectionBasis:
             return item_statistics(self.counts)
 
     @cached_property
+    def _item_rest(self) -> Correlations:
+        """Item-rest correlations."""
+        return correlate_with_rest(np.nan_to_num(self.counts.proportions(), copy=False), self.counts.asked)
+
+    @cached_property
     def discrimination(self) -> FloatArray:
         """Item-rest correlation, shape (item,); 0 where undefined."""
-        return np.asarray(np.nan_to_num(self.statistics["item_rest_correlation"].to_numpy(dtype=np.float64)))
+        return np.nan_to_num(self._item_rest.correlation)
 
     @cached_property
     def negative(self) -> npt.NDArray[np.bool_]:
         """Whether the 90% interval of an item's item-rest correlation lies below 0, shape (item,)."""
-        return np.asarray(self.statistics["item_rest_q95"].to_numpy(dtype=np.float64) < 0)
+        return np.asarray(correlation_interval(*self._item_rest).upper < 0)
 
     @cached_property
     def candidates(self) -> Positions:
