@@ -111,13 +111,13 @@ axes.set(xlabel="noise per signal over that of the control", title="Seed bank: g
 axes.grid(axis="x", color="#ECECEC")
 # %% [markdown]
 # - **Choosing items helps against random items of the same number, not against all items.** The most informative 200
-#   items have .71, .78, .39 and .59 of the noise per signal of 200 random ones (seed bank, aann, syntax,
-#   commonsenseqa); adaptive tests of 200 items .70, .71, .42 and .57. But on the seed bank 200 adaptively chosen
+#   items have .71, .78, .43 and .67 of the noise per signal of 200 random ones (seed bank, aann, syntax,
+#   commonsenseqa); adaptive tests of 200 items .70, .71, .40 and .63. But on the seed bank 200 adaptively chosen
 #   items have 1.4 times the noise per signal of all 3,200.
 # - **Items chosen for a low variance over seeds do not help**: what does not move with the seed does not move with
 #   the recipe either. Nor do anchors, which represent the benchmark, and their weights raise noise per signal.
 # - **Ability from all items is no cure in general.** It cuts where the items measure one thing (aann .92, syntax
-#   .39). On the seed bank it *raises* noise per signal to 1.39 [1.23, 1.57]: its weight goes to the few tasks whose
+#   .40). On the seed bank it *raises* noise per signal to 1.39 [1.23, 1.57]: its weight goes to the few tasks whose
 #   items discriminate, such as reversing and sorting strings. The seed moves each task by itself, and fewer tasks
 #   average this out less.
 # - **A continuous measure can do more than any choice of items**: the probability of the right choice has .68 [.64,
@@ -125,7 +125,7 @@ axes.grid(axis="x", color="#ECECEC")
 #   orders 82%. On aann it makes no difference that could be shown (.96 [.84, 1.09]).
 # - **The mean of the last two checkpoints is worth twice as many items**, .98 [.94, 1.03], and costs no items. Twice
 #   as many items have .92 of the noise per signal.
-# - **p-IRT, gp-IRT and ability on random items help a little everywhere**: .70 to .95 with 50 items of the four
+# - **p-IRT, gp-IRT and ability on random items help a little everywhere**: .69 to .95 with 50 items of the four
 #   sets.
 # - Asking with the choices listed makes no difference that could be shown after Holm's correction (1.17).
 #
@@ -191,5 +191,6 @@ agreement.set_index(["quantity", "part", "n_seeds"]).round(3)
 # (commonsenseqa) little could have been found. Verdicts are relative to a control of equal cost; whether fewer items
 # are worth their noise depends on what an answer costs.
 #
-# Repeat it: `python data/seed_bank/study.py run FOLDER --every 10` takes some three minutes for a tenth of the
-# items; without `--every`, ten.
+# Repeat it: `python data/seed_bank/study.py run FOLDER --every 10` takes some 70 processor seconds for a tenth
+# of the items; without `--every`, 170. `published` repeats the other three sets in 36 (without their answers, which are
+# not part of the repository).

@@ -193,10 +193,10 @@ def test_recipes_that_calibrate_are_not_judged_and_small_ones_take_less_compute(
 
 @pytest.mark.filterwarnings("ignore")
 def test_published_runs_are_judged_on_some_of_the_items(bank, shared_data, tmp_path, monkeypatch):
-    monkeypatch.setitem(bank.study.PUBLISHED, "aann", ("aann_seeds", 60))
     monkeypatch.setattr(bank.study, "DESIGN", {"sizes": (50,), "methods": ("variance",), "n_random": 20})
     monkeypatch.delitem(bank.study.PUBLISHED, "syntax")
     monkeypatch.delitem(bank.study.PUBLISHED, "commonsenseqa")
-    (found,) = bank.study.published_studies(tmp_path, shared_data).values()
-    assert set(found.cures()["size"]) == {50, 216, 432}  # 12,960 / 60, and twice as many
+    (found,) = bank.study.published_studies(tmp_path, shared_data, every=20).values()
+    assert set(found.cures()["size"]) == {50, 162, 324}  # 3,240 / 20, and twice as many
+    assert {"probability", "logistic of the margin"} <= set(found.cures()["how"])
     assert (tmp_path / "aann" / "summary.json").is_file()

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from pack import CHECKPOINTS, HERE, long_frame, read_bank, read_measures
 from recipes import RECIPES
@@ -37,22 +38,30 @@ DESIGN: Final[dict[str, Any]] = {
     "transfer_splits": 5,
 }
 
-PUBLISHED: Final = {
-    "aann": ("aann_seeds", 4),
-    "syntax": ("syntax_seeds", 1),
-    "commonsenseqa": ("nlu_checkpoints_dev", 1),
-}
-"""Benchmark → file, and one item in how many is used."""
+PUBLISHED: Final = {"aann": "aann_seeds_logprobs", "syntax": "syntax_seeds", "commonsenseqa": "nlu_checkpoints_dev"}
+LOGPROBS: Final = "choice_logprobs"  # of the right answer first
 
 
-def published_studies(folder: Path, data: Path, *, jobs: int = 1) -> dict[str, Study]:
-    """Judge every cure on published training runs of several seeds, by benchmark."""
+def published_studies(folder: Path, data: Path, *, every: int = 1, jobs: int = 1) -> dict[str, Study]:
+    """Judge every cure on published training runs, by benchmark; continuous measures where log-probabilities are."""
     found = {}
-    for benchmark, (file, every) in PUBLISHED.items():
+    for benchmark, file in PUBLISHED.items():
         frame = pd.read_parquet(data / f"{file}.parquet", filters=[("benchmark", "==", benchmark)])
-        some = frame["item"].isin(frame["item"].unique()[::every])
-        found[benchmark] = run_study(table_from_frame(frame[some]), folder=folder / benchmark, jobs=jobs, **DESIGN)
+        frame = frame[frame["item"].isin(frame["item"].unique()[::every])]
+        measures = _continuous(np.stack(frame.pop(LOGPROBS).to_numpy())) if LOGPROBS in frame else {}
+        plain = frame.drop(columns="correct")
+        alternatives = {name: table_from_frame(plain.assign(score=values)) for name, values in measures.items()}
+        found[benchmark] = run_study(
+            table_from_frame(frame), folder=folder / benchmark, alternatives=alternatives, jobs=jobs, **DESIGN
+        )
     return found
+
+
+def _continuous(log_probability: np.ndarray) -> dict[str, np.ndarray]:
+    """Probability of the right answer among the choices, and the logistic of its margin over the best other one."""
+    odds = np.exp(log_probability)
+    margin = log_probability[:, 0] - log_probability[:, 1:].max(axis=1)
+    return {"probability": odds[:, 0] / odds.sum(axis=1), "logistic of the margin": 1 / (1 + np.exp(-margin))}
 
 
 def bank_study(folder: Path | None = None, *, bank: Path = HERE, every: int = 1, jobs: int = 1, **design: Any) -> Study:
@@ -116,10 +125,10 @@ def main() -> int:
     run, collect, scale, published = (commands.add_parser(name) for name in ("run", "gather", "scale", "published"))
     for each in (run, scale, published):
         each.add_argument("folder", type=Path, help="for tables and figures; a stopped study goes on from there")
+        each.add_argument("--every", type=int, default=1, help="use every n-th item")
         each.add_argument("--jobs", type=int, default=1)
     for each in (run, scale):
         each.add_argument("--bank", type=Path, default=HERE, help="folder of the packed bank")
-        each.add_argument("--every", type=int, default=1, help="use every n-th item")
     published.add_argument("--data", type=Path, required=True, help="folder of the published answers")
     scale.add_argument("-o", "--output", type=Path, default=HERE.parent)
     collect.add_argument("studies", nargs="+", metavar="NAME=FOLDER")
@@ -131,7 +140,7 @@ def main() -> int:
         )
         return 0
     if given.command == "published":
-        published_studies(given.folder, given.data, jobs=given.jobs)
+        published_studies(given.folder, given.data, every=given.every, jobs=given.jobs)
         return 0
     if given.command == "scale":
         found = scale_study(given.folder, bank=given.bank, every=given.every, jobs=given.jobs)

@@ -27,6 +27,7 @@ cuts noise per signal: an estimate that only shrinks cuts nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -271,7 +272,8 @@ def course_statistics(scores: FloatArray | None, checkpoints: Checkpoints) -> di
     if scores is None:
         return dict.fromkeys(COURSE, np.nan)
     arranged = [checkpoints.arrange(scores, run) for run in checkpoints.runs]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # one seed has no sd: NaN
         sds = [np.nanstd(each, axis=0, ddof=1) for each in arranged if each.shape[0] > 1]
         finals = np.array([np.nanmean(each[:, -1]) for each in arranged])
         last = [np.nanstd(each[:, -LAST_CHECKPOINTS:], axis=1, ddof=1).mean() for each in arranged if each.shape[1] > 1]
