@@ -349,8 +349,10 @@ def _learn_spline(training: TrainingData) -> LearnedParameters:
 
 def _knots(values: FloatArray) -> FloatArray:
     """Knots at quantiles of values, (..., model), or evenly where ties make quantiles equal, and beyond them."""
-    shares = np.linspace(0, 1, KNOTS)
-    inside = np.moveaxis(np.quantile(values, shares, axis=-1), 0, -1)
+    place = np.linspace(0, values.shape[-1] - 1, KNOTS)
+    below, ordered = place.astype(np.intp), np.sort(values, axis=-1)
+    above = np.minimum(below + 1, values.shape[-1] - 1)
+    inside = ordered[..., below] + (place - below) * (ordered[..., above] - ordered[..., below])
     even = np.linspace(inside[..., 0], inside[..., -1], KNOTS, axis=-1)
     inside = np.where((np.diff(inside) <= 0).any(axis=-1, keepdims=True), even, inside)
     steps = np.arange(1, DEGREE + 1)

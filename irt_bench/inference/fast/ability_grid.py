@@ -204,6 +204,11 @@ class CurveTable:
         """Log-chance of a wrong answer."""
         return np.asarray(np.log(self.wrong))
 
+    @property
+    def information(self) -> Array:
+        """Expected information of one trial about the log-odds."""
+        return np.asarray(self.wrong * self.known**2 / self.right)
+
     def slopes(self, right: Array, wrong: Array) -> dict[str, Array]:
         """Gradient in the item parameters of sum(right * log P + wrong * log(1 - P))."""
         pull = right / self.right - wrong / self.wrong

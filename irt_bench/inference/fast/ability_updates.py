@@ -81,6 +81,7 @@ class GridAbilities:
         self._grid = AbilityGrid.from_counts(correct, trials, least_sd=least_sd, dtype=np.float32, reach=reach)
         self._prior_precision: Any = np.float64(1)
         self.mean, self.variance = np.zeros(correct.shape[0]), np.ones(correct.shape[0])
+        self._known_table: tuple[Items, CurveTable] | None = None  # of the last `least_sd`
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -89,8 +90,8 @@ class GridAbilities:
 
     def update(self, items: Items, prior: AbilityPrior | None = None) -> None:
         """Infer the abilities given the items, and their priors if these are not N(0, 1)."""
-        grid = self._grid
-        table = CurveTable(as_parameters(items), grid.nodes)
+        grid, known, self._known_table = self._grid, self._known_table, None
+        table = known[1] if known and known[0] is items else CurveTable(as_parameters(items), grid.nodes)
         _, self._weights = grid.weights(table.log_right, table.log_wrong, prior)
         self._prior_precision = np.float64(1) if prior is None else prior.sd**-2
         self._right, self._wrong = grid.expected_counts(self._weights)
@@ -110,8 +111,8 @@ class GridAbilities:
         r is the slope of the log-likelihood in an answer's log-odds, w the expected information about them.
         """
         residual, weight = residual_and_weight(items, self._nodes, self._right, self._right + self._wrong)
-        nodes = self._nodes
-        return np.stack([residual.sum(1), residual @ nodes, weight.sum(1), weight @ nodes, weight @ nodes**2])
+        powers = self._nodes[:, None] ** np.arange(3)
+        return np.concatenate([(residual @ powers[:, :2]).T, (weight @ powers).T])
 
     def cross(self, items: Items, block: slice) -> tuple[Array, Array]:
         """How fast the slopes in (intercept, log slope) of some items change with each ability, (model, item) each.
@@ -135,8 +136,7 @@ class GridAbilities:
 
     def _node_rows(self, items: Items) -> tuple[Array, Array]:
         """Second derivatives of one trial at the nodes, (node, item) each."""
-        table = CurveTable(as_parameters(items), self._grid.nodes)
-        information = (table.wrong * table.known**2 / table.right).T
+        information = CurveTable(as_parameters(items), self._grid.nodes).information.T
         return -items.slope * information, -(items.slope**2) * information * self._grid.nodes[:, None]
 
     def precision(self, items: Items) -> Array:
@@ -214,9 +214,10 @@ class GridAbilities:
 
     def least_sd(self, items: Items) -> float:
         """Smallest sd of an ability, from the information at the nodes: posteriors may fall between them."""
-        trials, nodes = self._grid.most_trials[:, None], self._grid.nodes
-        _, weight = residual_and_weight(items, nodes, np.zeros_like(trials), trials)
-        return float(1 / np.sqrt(np.max(self._prior_precision) + (items.slope**2 @ weight).max()))
+        table = CurveTable(as_parameters(items), self._grid.nodes)
+        self._known_table = items, table
+        most = float(((items.slope**2 * self._grid.most_trials) @ table.information).max())
+        return float(1 / np.sqrt(np.max(self._prior_precision) + most))
 
     def draw(self, rng: np.random.Generator, n_draws: int, models: slice = slice(None)) -> Array:
         """Draw abilities of some models given the items, (draw, model)."""
