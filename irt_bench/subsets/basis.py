@@ -323,11 +323,20 @@ class SelectionBasis:
     def residuals(self, chosen: Positions) -> CalibrationResiduals:
         """Residuals of the calibration models at their posterior mean abilities; `chosen` has shape (..., item)."""
         items, places = np.unique(chosen, return_inverse=True)
-        chance = np.array([np.interp(self.abilities, ABILITY_NODES, curve) for curve in self.curves.chance[items]]).T
+        right, share = self._between_nodes
+        low, high = (self.curves.chance[np.ix_(items, place)].T for place in (right - 1, right))
+        chance = low + share[:, None] * (high - low)
         found = np.where(self.counts.asked[:, items], self.shares[:, items] - chance, 0.0)
         own, target = np.moveaxis(found[:, places.reshape(chosen.shape)], 0, -2), self.target[chosen]
         others = self._full_residual - (own @ target[..., None])[..., 0]
         return CalibrationResiduals(own, others, 1 - target.sum(axis=-1))
+
+    @cached_property
+    def _between_nodes(self) -> tuple[Positions, FloatArray]:
+        """Node next above the ability of each calibration model, and how far it has come there from the node before."""
+        right = np.clip(np.searchsorted(ABILITY_NODES, self.abilities), 1, len(ABILITY_NODES) - 1)
+        share = (self.abilities - ABILITY_NODES[right - 1]) / (ABILITY_NODES[right] - ABILITY_NODES[right - 1])
+        return right, np.clip(share, 0, 1)
 
     @cached_property
     def _full_residual(self) -> FloatArray:
