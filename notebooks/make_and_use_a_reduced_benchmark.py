@@ -108,7 +108,7 @@ adaptive = subset.compare_adaptive(fitted, stop_sd=0.3, n_models=200, seed=1)
 adaptive[["n_items", "ability_error", "score_error", "error_ratio"]].round(2)
 
 # %% [markdown]
-# Yes, about half as many: 16 items on average give the same error of ability (`error_ratio` is relative to the fixed
+# Yes, about half as many: 14 items on average give the same error of ability (`error_ratio` is relative to the fixed
 # subset). But the whole benchmark must be available, and a model has to answer its items one after the other.
 
 # %% [markdown]

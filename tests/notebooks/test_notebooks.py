@@ -24,7 +24,7 @@ assert abs(float(effect.mean()) - 1.2) < 3 * float(effect.std())
     "make_and_use_a_reduced_benchmark": """
 assert 0.83 < table["covered"].mean() < 0.97
 assert abs(error - 4.0) < 0.1 and abs(same.mean() - 4.7) < 0.2 and abs(plain.mean() - 5.2) < 0.2
-assert abs(adaptive.loc["adaptive, until sd 0.3", "n_items"] - 16) < 2
+assert abs(adaptive.loc["adaptive, until sd 0.3", "n_items"] - 14) < 2
 assert abs(adaptive.loc["adaptive, until sd 0.3", "error_ratio"] - 1) < 0.1
 """,
     "is_seed_variance_reducible": """
