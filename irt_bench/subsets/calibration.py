@@ -392,21 +392,17 @@ def calibrate(
     estimators: Sequence[str] = tuple(ESTIMATORS),
     *,
     choose: Chooser | None = None,
+    new: ResponseCounts | None = None,
 ) -> CalibratedSubset:
     """Choose and weight items, train the estimators, and cross-validate their errors: see `ChosenItems`.
 
     A function `choose` stands for the method of the recipe.
     """
     choose = choose or partial(chosen_items, recipe=recipe)
-    return ChosenItems.of(calibration, choose, estimators).calibrate(recipe, estimators)
+    return ChosenItems.of(calibration, choose, estimators, new=new).calibrate(recipe, estimators)
 
 
 def chosen_items(basis: SelectionBasis, recipe: Recipe) -> Selection:
     """Choose items by the method of a recipe; fewer than its size if the basis has fewer candidates."""
     size = min(recipe.size, len(basis.for_size(recipe.size).candidates))
     return select(basis.for_size(recipe.size), recipe.method, size, np.random.default_rng(recipe.seed))
-
-
-def summarise_chosen(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:
-    """Summarise the responses in `counts` to the items of a scorer."""
-    return summarise_responses(scorer, counts.take(items=counts.items.index.get_indexer(scorer.items)))

@@ -27,7 +27,7 @@ from irt_bench import ResponseCounts, TwoPL
 from irt_bench.analysis.intervals import holm
 from irt_bench.inference.settings import settings_for
 from irt_bench.responses.labels import model_clusters
-from irt_bench.subsets.calibration import CalibrationPlan, Recipe, calibrate, prepare, summarise_chosen
+from irt_bench.subsets.calibration import CalibrationPlan, Recipe, calibrate, prepare
 from irt_bench.subsets.make import DEFAULT_ESTIMATOR, DEFAULT_METHOD, default_weights
 from irt_bench.subsets.score import ScoringContext, estimate_with_interval
 
@@ -116,8 +116,8 @@ def run_task(
             for method, estimators in rivals.items():
                 for draw in range(n_draws):
                     recipe = Recipe(method, default_weights(method), size, 100 * task.split + draw)
-                    found = calibrate(calibration, recipe, estimators)
-                    summary, scorer = summarise_chosen(found.scorer, test), found.scorer
+                    found = calibrate(calibration, recipe, estimators, new=test)
+                    summary, scorer = found.new, found.scorer
                     context = ScoringContext(scorer.nodes, whole.ability_limits, counts.n_items, 1 / counts.n_items)
                     for name in estimators:
                         errors = found.errors[name], found.abler[name]

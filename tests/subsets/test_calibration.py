@@ -11,7 +11,7 @@ from irt_bench.inference.fast.bordered_precision import cholesky
 from irt_bench.responses.labels import model_clusters
 from irt_bench.subsets import calibration as module
 from irt_bench.subsets.basis import full_scores
-from irt_bench.subsets.calibration import Recipe, calibrate, fold_settings, prepare, summarise_chosen
+from irt_bench.subsets.calibration import Recipe, calibrate, fold_settings, prepare
 from irt_bench.subsets.estimators import ESTIMATORS, Estimator, LearnedParameters, estimate, possible_range
 from irt_bench.subsets.score import interval_limits
 
@@ -33,8 +33,8 @@ def test_folds_hold_out_whole_clusters_and_know_nothing_of_them(prepared):
 def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared, known_fits):
     test = known_fits.counts.take(models=slice(80, 120))
     truth = full_scores(test, prepared.whole.target)
-    found = calibrate(prepared, Recipe("anchors", "anchor", 20, 1))
-    summary = summarise_chosen(found.scorer, test)
+    found = calibrate(prepared, Recipe("anchors", "anchor", 20, 1), new=test)
+    summary = found.new
     for name in ESTIMATORS:
         errors = found.errors[name]
         estimated = estimate(name, summary, found.learned[name])
@@ -49,8 +49,8 @@ def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared,
 def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_models_held_out(prepared):
     """The error of the greedy choice on its own calibration models is far below what it is for others."""
     recipe = Recipe("variance", "equal", 8)
-    found = calibrate(prepared, recipe, ("weighted",))
-    own = np.abs(summarise_chosen(found.scorer, prepared.whole.counts).weighted - prepared.whole.full_score).mean()
+    found = calibrate(prepared, recipe, ("weighted",), new=prepared.whole.counts)
+    own = np.abs(found.new.weighted - prepared.whole.full_score).mean()
     assert own < 0.8 * found.errors["weighted"].mean_absolute.value
     again = calibrate(prepared, recipe, ("weighted",))
     np.testing.assert_array_equal(again.errors["weighted"].error, found.errors["weighted"].error)
