@@ -38,7 +38,7 @@ MIN_INFORMATION: Final = (
 )
 FAMILY: Final = 0.1  # mean residual correlation with a family: that of item-level deviations of .8 in log-odds
 MAX_PRODUCTS: Final = 5e9  # pairs times items in a matrix product: a quarter of a second
-LEAST_ITEMS: Final = 200  # of which correlations are taken
+LEAST_ITEMS, MOST_ITEMS = 200, 5_000  # of which correlations are taken: with more, the search takes longer than a fit
 MAX_COMPARED: Final = 5_000  # models among which copies are looked for where that is not asked for
 MAX_PAIRED: Final = 100_000  # models of which all pairs can be compared, in minutes
 Cluster = str | Sequence[Any] | npt.NDArray[Any] | pd.Series | Literal[False] | None
@@ -138,8 +138,8 @@ def _in_common(values: Array, asked: Array, first: slice) -> Array:
 
 
 def affordable_items(n_models: int, n_items: int) -> npt.NDArray[np.intp]:
-    """Evenly spaced items, all of them where matrix products are cheap enough; fewer than `LEAST_ITEMS` tell little."""
-    most = int(np.clip(MAX_PRODUCTS // n_models**2, min(LEAST_ITEMS, n_items), n_items))
+    """Evenly spaced items, as many as matrix products are cheap for; fewer than `LEAST_ITEMS` tell little."""
+    most = min(int(np.clip(MAX_PRODUCTS // n_models**2, LEAST_ITEMS, MOST_ITEMS)), n_items)
     return np.linspace(0, n_items - 1, most).astype(np.intp)
 
 

@@ -5,7 +5,7 @@ import pytest
 from related import families, logistic
 
 from irt_bench.inference import related_models
-from irt_bench.inference.related_models import LEAST_ITEMS, affordable_items, alikeness, find_families
+from irt_bench.inference.related_models import LEAST_ITEMS, MOST_ITEMS, affordable_items, alikeness, find_families
 from irt_bench.inference.related_models import near_copies as linked
 
 
@@ -79,6 +79,7 @@ def test_items_are_as_many_as_matrix_products_are_cheap_for():
     assert (few[0], few[-1]) == (0, 999)
     assert len(affordable_items(50_000, 1_000)) == LEAST_ITEMS
     assert len(affordable_items(50_000, 30)) == 30
+    assert len(affordable_items(100, 20_000)) == MOST_ITEMS
 
 
 def test_families_helper_makes_families():

@@ -17,11 +17,11 @@ def mode():
     return _maximise(TwoPL(), counts.correct, counts.trials, LaplaceSettings(threads=1), None)
 
 
-def shared_spread(mode):
+def shared_spread(mode, irt_model=TwoPL()):  # noqa: B008 - immutable
     """Sds of the abilities' mean and log sd over draws, in units of what the prior N(0, 1) leaves open."""
-    ability = draw_jointly(TwoPL(), mode, np.random.default_rng(0), 2_000)["ability"][0].astype(float)
+    ability = draw_jointly(irt_model, mode, np.random.default_rng(0), 2_000)["ability"][0].astype(float)
     found = ability.mean(axis=1).std(), np.log(ability.std(axis=1)).std()
-    return np.array(found) * np.sqrt([N_MODELS, 2 * N_MODELS])
+    return np.array(found) * np.sqrt([ability.shape[1], 2 * ability.shape[1]])
 
 
 def test_location_and_scale_are_as_uncertain_as_the_prior_says(mode):
@@ -29,10 +29,43 @@ def test_location_and_scale_are_as_uncertain_as_the_prior_says(mode):
     np.testing.assert_allclose(shared_spread(mode), 1, atol=0.15)
 
 
+def shared_as_it_is(irt_model, items, shared, *, exact):
+    return shared
+
+
 def test_holding_the_sds_of_the_hierarchy_is_caught(mode, monkeypatch):
     """The negative control: known sds of the items would fix the scale."""
     monkeypatch.setattr(joint_normal, "MIN_INFORMATION", 1e9)
+    monkeypatch.setattr(joint_normal, "_with_free_scale", shared_as_it_is)
     assert shared_spread(mode)[1] < 0.85
+
+
+def mode_of_many_items(irt_model):
+    counts = simulate_responses(irt_model, n_models=120, n_items=3_000, seed=4).table.counts()
+    return _maximise(irt_model, counts.correct, counts.trials, LaplaceSettings(threads=1), None)
+
+
+@pytest.mark.parametrize("irt_model", [OnePL(), TwoPL()], ids=["1pl", "2pl"])
+def test_many_items_tell_nothing_of_the_location_and_scale_that_all_share(irt_model, monkeypatch):
+    """Both are the prior's; the information of 3,000 items is that of their differences."""
+    mode = mode_of_many_items(irt_model)
+    np.testing.assert_allclose(shared_spread(mode, irt_model), 1, atol=0.1)
+    monkeypatch.setattr(joint_normal, "_with_free_scale", shared_as_it_is)  # the control
+    assert shared_spread(mode, irt_model)[1] < 0.75
+
+
+def test_observed_information_of_the_items_beside_expected_cross_derivatives_is_caught(monkeypatch):
+    """The negative control: it takes information from the location that all share, until none is left."""
+    right = joint_normal.item_blocks
+
+    def observed(items, sums, *, residuals):
+        blocks = right(items, sums)
+        blocks[:, 1, 1] += items.slope * sums[1]
+        return blocks
+
+    mode = mode_of_many_items(TwoPL())
+    monkeypatch.setattr(joint_normal, "item_blocks", observed)
+    assert shared_spread(mode)[0] > 2
 
 
 def test_sds_given_leave_the_means_alone_shared(mode):

@@ -267,12 +267,14 @@ def make_precision(
     """
     items, abilities = mode.items, mode.abilities
     blocks = item_blocks(items, abilities.sums(items), residuals=mode.exact)
-    by_shared, shared = _hierarchy_precision(items, irt_model, covariances(blocks))
+    by_shared, shared = _hierarchy_precision(items, irt_model, covariances(blocks), exact=mode.exact)
     populations = mode.populations
     lost = None
     if mode.exact and isinstance(abilities, GridAbilities):
         lost = abilities.lost_information(items, None if populations is None else populations.slopes())
     n, size = len(items.intercept), shared.shape[0] if with_sds else 2
+    if with_sds:
+        shared = _with_free_scale(irt_model, items, shared, exact=mode.exact)
     by_shared, shared = by_shared[..., :size], shared[:size, :size]
     if interpolated is None:
         cross = _remembered(lambda block: abilities.cross(items, block), len(abilities.mean) * n)
@@ -307,14 +309,15 @@ def make_precision(
     ), lost
 
 
-def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -> tuple[Array, Array]:
+def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array, *, exact: bool) -> tuple[Array, Array]:
     """Precision between (intercept, log slope) and what items share, (item, 2, shared), and of the latter.
 
     Notes
     -----
     With deviations x = b - mean over all items, minus the second derivatives of the log prior are -2 x / sd^2 in b and
-    log sd, and 1 / sd^2 in b and the mean. The diagonal of a log sd is such that, items eliminated, Louis's (1982)
-    information remains (`sd_information`). A mean and an sd that are known have rows of their own, without information.
+    log sd, and 1 / sd^2 in b and the mean; the expected information, if not `exact`, has half of the first. The
+    diagonal of a log sd is such that, items eliminated, Louis's (1982) information remains (`sd_information`). A mean
+    and an sd that are known have rows of their own, without information.
     """
     n, variances = len(items.intercept), conditional_variances(items, covariance)
     size = 3 if items.shared_slope else 4
@@ -329,11 +332,12 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
             shared[at, at] = shared[spread, spread] = 1.0
             return
         by_shared[..., at] += -precision * slopes
-        by_shared[..., spread] += -2 * precision * deviation[:, None] * slopes
+        times = 2 if exact else 1
+        by_shared[..., spread] += -times * precision * deviation[:, None] * slopes
         shared[at, at] += n * precision + 1 / prior.mean.scale**2
-        shared[at, spread] = shared[spread, at] = 2 * precision * deviation.sum()
+        shared[at, spread] = shared[spread, at] = times * precision * deviation.sum()
         information = max(sd_information(variance, sd, prior.sd), MIN_INFORMATION)
-        shared[spread, spread] = information + 4 * precision**2 * float(deviation**2 @ variance)
+        shared[spread, spread] = information + (times * precision) ** 2 * float(deviation**2 @ variance)
 
     by_b = np.stack([-1 / items.slope, -items.difficulty], axis=-1)
     add(items.difficulty, by_b, items.difficulty_mean, items.difficulty_sd, variances[0], irt_model.difficulty, 0)
@@ -346,6 +350,25 @@ def _hierarchy_precision(items: Items, irt_model: Logistic, covariance: Array) -
     for other in (0, 2):
         shared[1, other] = shared[other, 1] = by_shared[:, 1, other].sum()
     return by_shared, shared
+
+
+def _with_free_scale(irt_model: Logistic, items: Items, shared: Array, *, exact: bool) -> Array:
+    """Leave the scale that models and items share to the prior of the abilities.
+
+    Where abilities, difficulties and their sd are multiplied, and slopes divided, by one factor, the likelihood and the
+    prior of the items stay. What the diagonal of the log sd of difficulties holds beyond that is therefore information
+    about its sum with the mean log slope, which stays, too.
+    """
+    prior, slopes = irt_model.difficulty, irt_model.log_discrimination
+    if isinstance(prior, Normal) or (isinstance(slopes, Normal) and not items.shared_slope):
+        return shared  # something known fixes the scale
+    squares = float(np.square((items.difficulty - items.difficulty_mean) / items.difficulty_sd).sum())
+    beyond = shared[2, 2] - (2 if exact else 1) * squares - 2 * (items.difficulty_sd / prior.sd.scale) ** 2
+    freed = shared.copy()
+    freed[1, 1] += max(beyond, 0.0)
+    freed[1, 2] += max(beyond, 0.0)
+    freed[2, 1] = freed[1, 2]
+    return freed
 
 
 def _placed(lost: Array, n: int, n_coordinates: int, size: int, n_shared: int) -> Array:

@@ -166,15 +166,15 @@ def _moved(items: Items, turn: Array | float, move: Array) -> Items:
 def item_blocks(items: Items, sums: Array, *, residuals: bool = True) -> Array:
     """Negative Hessian of the log posterior in (intercept, log slope) with abilities as expected, (item, 2, 2).
 
-    Without `residuals` the information is the expected one, as it must be beside expected cross derivatives.
+    Without `residuals` it is the expected information, that of the prior included, as it must be beside expected cross
+    derivatives: what moves all models and items together then has the information of the abilities' prior alone.
     """
     a = items.slope
-    dd, dl, ll = precision_terms(items, sums)
-    ll = ll if residuals else ll + a * sums[1]
-    safe = dd * ll - dl**2 > 1e-3 * dd * np.abs(ll)
     rough = items.prior_curvature(exact=False)
-    fallback = (rough[0] + sums[2], rough[1] + a * sums[3], rough[2] + a**2 * sums[4])
-    dd, dl, ll = (np.where(safe & (ll > 0), x, y) for x, y in zip((dd, dl, ll), fallback, strict=True))
+    expected = (rough[0] + sums[2], rough[1] + a * sums[3], rough[2] + a**2 * sums[4])
+    dd, dl, ll = precision_terms(items, sums) if residuals else expected
+    safe = dd * ll - dl**2 > 1e-3 * dd * np.abs(ll)
+    dd, dl, ll = (np.where(safe & (ll > 0), x, y) for x, y in zip((dd, dl, ll), expected, strict=True))
     return np.stack([np.stack([dd, dl], -1), np.stack([dl, ll], -1)], -2)
 
 
