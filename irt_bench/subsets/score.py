@@ -114,8 +114,8 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: ClusterLa
     """
     misfit = max(0.0, float((error**2).mean() - variance.mean()))
     sd = np.sqrt(variance + misfit)
-    ratio = np.sort(np.abs(error) / np.maximum(sd, np.finfo(np.float64).tiny))
-    scale = float(np.interp(COVERAGE * (len(ratio) + 1), np.arange(1, len(ratio) + 1), ratio)) if sd.any() else 0.0
+    ratio = np.abs(error) / np.maximum(sd, np.finfo(np.float64).tiny)
+    scale = float(np.quantile(ratio, COVERAGE, method="weibull")) if sd.any() else 0.0
     return HeldOutErrors(error, clusters, math.sqrt(misfit), scale)
 
 
