@@ -4,6 +4,8 @@ import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import seed_variance, table_from_frame
+from irt_bench.report.figures import variance_figures
+from irt_bench.report.figures.canvas import with_look
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
 
@@ -17,9 +19,11 @@ def test_with_one_step_every_run_is_a_line_with_a_dot_for_every_seed():
 def test_stratified_and_nested_subsets_are_lines_of_their_own():
     plan = SeedSimulation(n_runs=1, n_seeds=3, n_steps=1, n_items=60, n_subtasks=6)
     figure = curve_figure(seed_variance(simulate_seeds(plan, seed=1), n_subsets=5, n_bootstrap=5).result, "planted")
-    assert len(figure.axes[0].lines) == 3
-    shown = [text.get_text().partition(", ")[2] for text in figure.axes[0].get_legend().get_texts()]
-    assert shown == ["", "stratified by subtask", "whole subtasks"]
+    (axes,) = figure.axes
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--", ":"]
+    legend = axes.get_legend()
+    assert len(legend.get_texts()) == 1
+    assert "dashed: stratified by subtask; dotted: whole subtasks" in " ".join(legend.get_title().get_text().split())
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,28 @@ def test_runs_with_steps_of_their_own_are_lines_over_these():
         assert len(line.get_xdata()) == 2 and np.isfinite(line.get_ydata()).all() and line.get_marker() == "o"
     whole = steps_figure(seed_variance(table_from_frame(answers), n_subsets=5, n_bootstrap=5).result, "planted").axes[0]
     assert {(len(line.get_xdata()), line.get_marker()) for line in whole.lines} == {(4, "None")}
+
+
+def inches_cut_off(figure):
+    """How far the parts of a figure reach beyond its edge."""
+    figure.draw_without_rendering()
+    needed, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return max(-needed.x0, -needed.y0, needed.x1 - width, needed.y1 - height)
+
+
+@pytest.mark.parametrize("look", [{}, {"width": 3.5}])
+def test_long_names_of_runs_and_all_forms_of_subsets_have_room(monkeypatch, look):
+    plan = SeedSimulation(n_runs=6, n_seeds=3, n_steps=2, n_items=60, n_subtasks=6)
+    answers = simulate_seeds(plan, seed=1).to_frame()
+    answers["run"] = "a long name of a recipe " + answers["run"].astype(str)
+    named = seed_variance(table_from_frame(answers), n_subsets=5, n_bootstrap=5).result
+    for draw in (steps_figure, curve_figure):
+        figure = with_look(lambda draw=draw: draw(named, "planted"), **look)
+        assert inches_cut_off(figure) < 0.05
+        assert figure.axes[0].get_position().width > 0.7
+    monkeypatch.setattr(variance_figures, "LEGEND_COLUMN", 0.5)  # the control
+    with pytest.warns(UserWarning, match="collapsed"):
+        with_look(lambda: curve_figure(named, "planted"), **look).draw_without_rendering()
 
 
 def test_the_curve_shows_prediction_and_simulation_of_every_run(found):

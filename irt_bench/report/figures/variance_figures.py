@@ -51,7 +51,7 @@ LEGEND_LINE: Final = 0.18  # inches
 MAX_STEPS: Final = 10  # ticks of steps
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
-OTHER_FORMS: Final = ((STRATIFIED, "--", "stratified by subtask"), (NESTED, ":", "whole subtasks"))
+OTHER_FORMS: Final = ((STRATIFIED, "--", "dashed: stratified by subtask"), (NESTED, ":", "dotted: whole subtasks"))
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -104,7 +104,7 @@ def components_figure(parts: pd.DataFrame) -> Figure:
 def subset_size_figure(curve: pd.DataFrame, title: str = "Seed sd of random subsets of k items") -> Figure:
     """Draw the seed sd of subsets by their size: predicted, and of simulated subsets with their 5-95% band.
 
-    Where items have subtasks, stratified and nested subsets are drawn as one line each if they differ from random ones.
+    Where items have subtasks, predictions for stratified and nested subsets are drawn if they differ from random ones.
 
     Parameters
     ----------
@@ -119,14 +119,13 @@ def subset_size_figure(curve: pd.DataFrame, title: str = "Seed sd of random subs
     figure = new_figure(3.6, title + more)
     axes = figure.subplots()
     names = shorten_all([str(run) for run in runs[: len(COLOURS)]], 24)
+    notes = ["line: predicted, root of V(k); dots: random subsets, band from 5 to 95%"]
     for run, colour, name in zip(runs, COLOURS, names, strict=False):
-        _draw_curve(axes, curve[curve["run"] == run], colour, name)
+        notes += _draw_curve(axes, curve[curve["run"] == run], colour, name)
     log_scale(axes)
     axes.set_ylim(0, None)
     axes.set(xlabel="items in the subset, k", ylabel="seed sd (points)")
-    clear_legend(
-        _legend_below(figure, axes, "line: predicted, root of V(k); dots: simulated subsets, band from 5 to 95%")
-    )
+    clear_legend(_legend_below(figure, axes, "; ".join(dict.fromkeys(notes))))
     return figure
 
 
@@ -415,8 +414,8 @@ def _cost_of_fewer(curve: pd.DataFrame) -> str:
     return f"{k:,} random items have {few / whole:.1f} times the seed sd of {full:,}"
 
 
-def _draw_curve(axes: Axes, part: pd.DataFrame, colour: str, name: str) -> None:
-    """Draw the seed sd of the subsets of one run, by their size."""
+def _draw_curve(axes: Axes, part: pd.DataFrame, colour: str, name: str) -> list[str]:
+    """Draw the seed sd of the subsets of one run, by their size; which forms besides random ones are drawn."""
     random = part[part["form"] == RANDOM]
     k = random["k"].to_numpy(dtype=np.float64)
     axes.plot(k, POINTS * random["predicted_sd"], color=colour, linewidth=1.6, label=name)
@@ -424,10 +423,10 @@ def _draw_curve(axes: Axes, part: pd.DataFrame, colour: str, name: str) -> None:
         low, high = (POINTS * random[f"simulated_{end}"].to_numpy(dtype=np.float64) for end in ("q05", "q95"))
         axes.fill_between(k, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.scatter(k, POINTS * random["simulated_sd"], color=colour, s=14, zorder=3)
+    drawn = []
     for form, line, label in OTHER_FORMS:
         other = part[part["form"] == form].sort_values("k")
         if _differs(other, random):
-            axes.plot(
-                other["k"], POINTS * other["predicted_sd"], color=colour, linestyle=line, label=f"{name}, {label}"
-            )
-            axes.scatter(other["k"], POINTS * other["simulated_sd"], color=colour, s=16, zorder=3, marker="x")
+            axes.plot(other["k"], POINTS * other["predicted_sd"], color=colour, linestyle=line, linewidth=1.1)
+            drawn.append(label)
+    return drawn
