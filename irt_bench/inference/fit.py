@@ -354,6 +354,15 @@ def fit(
     )
 
 
+def draw_unchecked(counts: ResponseCounts, irt_model: Logistic, settings: LaplaceSettings) -> xr.Dataset:
+    """Draw from the posterior by the fast method, and check nothing but that it can be drawn from."""
+    from irt_bench.inference.fast.laplace import fit_laplace  # noqa: PLC0415 - as the methods above
+
+    _check_fittable(counts, irt_model, settings)
+    irt_model = irt_model.for_responses(counts)
+    return label_draws(fit_laplace(irt_model, counts.correct, counts.trials, settings), counts, irt_model)
+
+
 def default_method(irt_model: IRTModel, counts: ResponseCounts) -> str:
     """Choose "laplace" where it knows the model; else, with a warning, "nuts", or "svi" of a large matrix.
 

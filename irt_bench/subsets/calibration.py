@@ -24,7 +24,7 @@ import xarray as xr
 
 from irt_bench.arrays import FloatArray
 from irt_bench.errors import ConvergenceWarning, FitError, FitWarning, SubsetError, SubsetWarning
-from irt_bench.inference.fit import fit
+from irt_bench.inference.fit import draw_unchecked, fit
 from irt_bench.inference.settings import LaplaceSettings, Settings, SVISettings
 from irt_bench.irt_models.logistic import Logistic
 from irt_bench.irt_models.model import Beta, IRTModel
@@ -68,6 +68,7 @@ def odd_errors(basis: SelectionBasis, held_out: ResponseCounts) -> FloatArray:
 
 
 N_FOLDS: Final = 5
+FOLD_DRAWS: Final = 200  # of fits to folds: errors of subsets are those with 1,000
 MIN_FOR_ABLER: Final = 20  # calibration models: the fit to the weaker half needs ten
 ABLER_SHARE: Final = 0.3  # strongest share of the calibration models, held out as "abler" models: Zhang et al. 2025
 MAX_ABILITY: Final = 10  # sds of the calibration models
@@ -86,6 +87,7 @@ class CalibrationPlan(NamedTuple):
     keep_negative: bool = False
     ability_range: tuple[float, float] | None = None
     n_folds: int = N_FOLDS
+    checked: bool = True  # whether fits are, which takes longer
 
     def fit_basis(self, counts: ResponseCounts, posterior: xr.Dataset | None = None) -> SelectionBasis:
         """Make a basis from the given posterior, or fit the IRT model first."""
@@ -97,6 +99,13 @@ class CalibrationPlan(NamedTuple):
             )
         found = fit_posterior(counts, self) if posterior is None else posterior
         return SelectionBasis(counts, found, self.targets, self.keep_negative, self.ability_range)
+
+    @property
+    def of_fold(self) -> CalibrationPlan:
+        """Plan of fits to some of the models: with the fast method fewer draws, and no checks."""
+        if not isinstance(self.settings, LaplaceSettings):
+            return self
+        return self._replace(settings=self.settings.model_copy(update={"draws": FOLD_DRAWS}), checked=False)
 
 
 def fold_settings(irt_model: IRTModel, seed: int, settings: Settings | None = None) -> Settings:
@@ -178,7 +187,7 @@ class Calibration:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             try:
-                kept = self.plan.fit_basis(counts.take(models=np.sort(weaker)))
+                kept = self.plan.of_fold.fit_basis(counts.take(models=np.sort(weaker)))
             except FitError:  # for example where all their answers are wrong
                 return None
         return Fold(kept, counts.take(models=np.sort(strongest)))
@@ -233,6 +242,8 @@ def fit_posterior(counts: ResponseCounts, plan: CalibrationPlan) -> xr.Dataset:
         try:
             model = plan.irt_model  # its folds are scored with independent trials
             model = replace(model, dispersion=None) if isinstance(model, Logistic) else model
+            if not plan.checked and isinstance(model, Logistic) and isinstance(plan.settings, LaplaceSettings):
+                return draw_unchecked(as_answers(counts), model, plan.settings)
             found = fit(as_answers(counts), model, plan.settings, model_clusters=False)
         except FitError as error:  # a slower method is no remedy here: every fold is fitted
             raise FitError(_ADVISED.sub("", str(error)) + "; calibrate on more models.") from error
@@ -269,7 +280,7 @@ def prepare(
             progress("fitting folds", done, len(splits))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # the fit to all models has warned
-            basis = plan.fit_basis(counts.take(models=kept))
+            basis = plan.of_fold.fit_basis(counts.take(models=kept))
         folds.append(Fold(basis, counts.take(models=held_out)))
     return Calibration(whole, tuple(folds), clusters, plan)
 

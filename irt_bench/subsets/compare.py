@@ -422,7 +422,7 @@ def _control_fold(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng([design.seed, WITHIN.index(within)])
     plan = design.plan._replace(keep_negative=True)  # some items have negative discrimination by chance
-    basis = plan.fit_basis(shuffled(counts.take(models=kept), within, rng))
+    basis = plan.of_fold.fit_basis(shuffled(counts.take(models=kept), within, rng))
     test = counts.take(models=held_out)
     truth = full_scores(test, basis.target)
     known, rows = ~np.isnan(truth), []
