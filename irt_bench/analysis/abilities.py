@@ -150,16 +150,15 @@ def mixture_density(
     priors: PopulationPriors | None = None,
 ) -> FloatArray:
     """Posterior density of each model's ability, shape (model, fine node), averaged over draws; prior N(0, 1)."""
-    weights, standard = _trapezoid(nodes.integrated), -(nodes.integrated**2) / 2
+    weights, standard = _trapezoid(nodes.integrated).astype(np.float32), -(nodes.integrated**2) / 2
     found = np.zeros((len(responses.correct), len(nodes.integrated)))
     for draw, density in enumerate(_log_likelihoods(responses, drawn, nodes.evaluated)):
         if nodes.refine is not None:
             density = density @ nodes.refine
         density += standard if priors is None else priors.log_density(draw, nodes.integrated)
         density -= density.max(axis=1, keepdims=True)
-        np.exp(density, out=density)
-        density /= (density @ weights * len(drawn.difficulty))[:, None]
-        found += density
+        relative = np.exp(density.astype(np.float32))  # as in `_log_odds_against`
+        found += relative / (relative @ weights * np.float32(len(drawn.difficulty)))[:, None]
     return found
 
 

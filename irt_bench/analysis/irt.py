@@ -161,15 +161,16 @@ def model_abilities(posterior: xr.Dataset, counts: ResponseCounts | None) -> Mod
     """Abilities given the items where possible, else from the draws; see `ability_table`."""
     draws, labels = draws_of(posterior, ABILITY, MODEL)
     _need_spread(draws)
-    drawn = summarise(draws, ABILITY, labels)
     unknown = DIFFICULTY not in posterior or DISCRIMINATION not in posterior or SCORE_MODEL in posterior.attrs
     if counts is None or unknown:
-        return ModelAbilities(drawn, RescaledDraws(draws), np.arange(len(labels)))
+        return ModelAbilities(summarise(draws, ABILITY, labels), RescaledDraws(draws), np.arange(len(labels)))
     order = match_labels(counts.models.index, labels, MODEL, "the responses", "the posterior")
     table = abilities_given_items(counts, posterior).iloc[order].set_axis(labels)
     tie_group = ties(table[ABILITY].to_numpy(), table[f"{ABILITY}_sd"].to_numpy())
-    scale = table[f"{ABILITY}_sd"].to_numpy() / np.maximum(drawn[f"{ABILITY}_sd"].to_numpy(), TINY)
-    rescaled = RescaledDraws(draws, drawn[ABILITY].to_numpy(), table[ABILITY].to_numpy(), scale)
+    parts = (draws[:, block].astype(np.float64) for block in slices(len(labels), BLOCK_CELLS // len(draws)))
+    mean, sd = np.concatenate([[part.mean(axis=0), part.std(axis=0, ddof=1)] for part in parts], axis=1)
+    scale = table[f"{ABILITY}_sd"].to_numpy() / np.maximum(sd, TINY)
+    rescaled = RescaledDraws(draws, mean, table[ABILITY].to_numpy(), scale)
     return ModelAbilities(table, rescaled, tie_group)
 
 
