@@ -26,8 +26,9 @@ def test_log_likelihood_is_the_binomial_one(guessing, n_models):
     choices = binom.logpmf(correct, trials, 0.5) - trials * np.log(0.5)  # the binomial coefficient, a constant
     expected = binom.logpmf(correct, trials, right) - choices
     answers = Answers(correct, trials, guessing)
-    np.testing.assert_allclose(answers.by_model(ability, slope, intercept)[0], expected.sum(2), rtol=1e-5)
-    np.testing.assert_allclose(answers.by_item(ability, slope, intercept)[0], expected.sum(1), rtol=1e-5)
+    by_model, by_item = answers.sums(ability, slope, intercept)
+    np.testing.assert_allclose(by_model[0], expected.sum(2), rtol=1e-5)
+    np.testing.assert_allclose(by_item[0], expected.sum(1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_models", [3, 7])
@@ -35,24 +36,26 @@ def test_log_likelihood_is_the_binomial_one(guessing, n_models):
 def test_slopes_are_those_of_the_log_likelihood(guessing, n_models):
     answers, ability, slope, intercept, _ = make(np.random.default_rng(1), guessing, n_models)
 
-    def difference(sums, *change):
-        moved = [sums(ability + s * change[0], slope + s * change[1], intercept + s * change[2])[0] for s in (-1, 1)]
+    def difference(side, *change):
+        moved = [
+            answers.sums(ability + s * change[0], slope + s * change[1], intercept + s * change[2])[side][0]
+            for s in (-1, 1)
+        ]
         return (moved[1] - moved[0]) / (2 * STEP)
 
-    _, by_ability = answers.by_model(ability, slope, intercept)
-    _, by_intercept, by_slope = answers.by_item(ability, slope, intercept)
+    (_, by_ability), (_, by_intercept, by_slope) = answers.sums(ability, slope, intercept)
     close = {"rtol": 1e-2, "atol": 1e-3}
-    np.testing.assert_allclose(by_ability, difference(answers.by_model, STEP, 0, 0), **close)
-    np.testing.assert_allclose(by_intercept, difference(answers.by_item, 0, 0, STEP), **close)
-    np.testing.assert_array_equal(answers.by_model(ability, slope, intercept, density=False)[1], by_ability)
-    np.testing.assert_allclose(by_slope, difference(answers.by_item, 0, STEP, 0), **close)
+    np.testing.assert_allclose(by_ability, difference(0, STEP, 0, 0), **close)
+    np.testing.assert_allclose(by_intercept, difference(1, 0, 0, STEP), **close)
+    np.testing.assert_allclose(by_slope, difference(1, 0, STEP, 0), **close)
+    np.testing.assert_array_equal(answers.sums(ability, slope, intercept, density=False)[0][1], by_ability)
 
 
 def test_one_slope_serves_all_items_and_extreme_log_odds_stay_finite():
     answers, ability, _, intercept, _ = make(np.random.default_rng(2), None)
     one, spread = np.full((3, 1), 1.5), np.full((3, 5), 1.5)
     for found, wanted in zip(
-        answers.by_item(ability, one, intercept), answers.by_item(ability, spread, intercept), strict=True
+        answers.sums(ability, one, intercept), answers.sums(ability, spread, intercept), strict=True
     ):
         np.testing.assert_array_equal(found, wanted)
-    assert all(np.isfinite(part).all() for part in answers.by_model(1e6 * ability, one, 1e6 * intercept))
+    assert all(np.isfinite(part).all() for part in answers.sums(1e6 * ability, one, 1e6 * intercept))

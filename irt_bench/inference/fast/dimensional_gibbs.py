@@ -24,7 +24,7 @@ from irt_bench.inference.fast.gaussian_variational import (
     symmetric,
 )
 from irt_bench.inference.fast.gibbs import LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
-from irt_bench.inference.fast.gibbs_targets import LogDensity
+from irt_bench.inference.fast.gibbs_targets import LogDensity, Target
 from irt_bench.inference.fast.sweep_numba import log_likelihood_of_cells
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
@@ -118,11 +118,12 @@ class DimensionalGibbs:
 
     def sweep(self, state: DimensionalState, units: Units, rng: np.random.Generator) -> DimensionalState:
         """Draw abilities, items, their population and what models and items share in turn, each given the rest."""
-        ability = trajectory(state.ability, self._model_target(state), units.models, rng)
+        ability, _ = trajectory(state.ability, self._model_target(state), units.models, rng)
         state, coefficient = replace(state, ability=ability), state.coefficient.copy()
         for (items, columns), roots in zip(self._groups, units.items, strict=True):
             place = (slice(None), items[:, None], columns)
-            coefficient[place] = trajectory(coefficient[place], self._item_target(state, items, columns), roots, rng)
+            target = self._item_target(state, items, columns)
+            coefficient[place], _ = trajectory(coefficient[place], target, roots, rng)
         state = self._move_together(replace(state, coefficient=coefficient), units.population, rng)
         state = self._draw_population(state, rng)
         state = self._draw_location(state, rng)
@@ -139,11 +140,11 @@ class DimensionalGibbs:
         intercept = state.coefficient[:, None, :, -1].astype(np.float32)
         precision = np.linalg.inv(state.correlation)
 
-        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> Target:
             log_odds = position.astype(np.float32) @ np.swapaxes(loading, 1, 2) + intercept
             value, residual = self._likelihood(log_odds, density)
             pull = position @ precision
-            return value.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull
+            return Target(value.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull)
 
         return target
 
@@ -152,11 +153,11 @@ class DimensionalGibbs:
         design = np.concatenate([state.ability, ones], axis=2)[..., columns].astype(np.float32)
         mean, sd = state.mean[:, None, columns], state.sd[:, None, columns]
 
-        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> Target:
             log_odds = design @ np.swapaxes(position.astype(np.float32), 1, 2)
             value, residual = self._likelihood(log_odds, density, items)
             away = (position - mean) / sd
-            return value.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd
+            return Target(value.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd)
 
         return target
 
@@ -176,7 +177,7 @@ class DimensionalGibbs:
             mean, sd = position[:, None, :n_dims], np.exp(position[:, None, n_dims:])
             return np.where(self.pattern, mean + sd * place, 0.0)
 
-        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> Target:
             position = position[:, 0]
             mean, sd = position[:, :n_dims], np.exp(position[:, n_dims:])
             log_odds = ability @ np.swapaxes(loading_at(position).astype(np.float32), 1, 2) + intercept
@@ -186,10 +187,10 @@ class DimensionalGibbs:
             total = value.sum((1, 2)) + (position[:, n_dims:] - share / 2 - away**2 / 2).sum(1)
             by_mean = slope.sum(1) - away / prior.mean.scale
             by_sd = (slope * place).sum(1) * sd + 1 - share
-            return total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None]
+            return Target(total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None])
 
-        moved = trajectory(start[:, None], target, roots, rng)[:, 0]
-        coefficient = state.coefficient.copy()
+        position, _ = trajectory(start[:, None], target, roots, rng)
+        moved, coefficient = position[:, 0], state.coefficient.copy()
         coefficient[..., :-1] = loading_at(moved)
         mean, sd = state.mean.copy(), state.sd.copy()
         mean[:, :-1], sd[:, :-1] = moved[:, :n_dims], np.exp(moved[:, n_dims:])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from irt_bench.inference.fast.gibbs_targets import (
     LogDensity,
     State,
     Stretch,
+    Target,
+    ability_density,
     ability_target,
     item_target,
 )
@@ -36,9 +38,7 @@ NODES: Final = np.linspace(-7, 7, 281)  # of a density of one variable, in sds
 TINY: Final = 1e-12
 KEPT: Final = 16  # sweeps of each chain whose draws are kept: with 8 as exact per draw, and half as long again
 LEFT_OUT, MAX_LEFT_OUT = 12, 60  # sweeps before them, of large matrices and of small ones, where they cost nothing
-CHEAP: Final = 25_000_000  # cells times chains times sweeps
-STEPS: Final = 3  # of a trajectory, which then turns by a right angle
-STEP_RANGE: Final = (0.4, 0.65)  # of a step, in conditional sds
+CHEAP: Final = 15_000_000  # cells times chains times sweeps
 MAX_SDS: Final = 4.0  # of an item from the others, at the start
 MAX_NATS: Final = 1.0  # a coordinate, of log-likelihood below the mode's: normal draws lose a half
 MAX_HALVINGS: Final = 8
@@ -178,6 +178,18 @@ def draw_from_nodes(nodes: Array, log_density: Array, rng: np.random.Generator) 
     return np.asarray(np.take_along_axis(nodes, cell, 1) + gap * (rng.random(cell.shape) - 0.5))
 
 
+class Path(NamedTuple):
+    """Steps of a trajectory, which turn it by a right angle; their length in conditional sds is drawn from a range."""
+
+    steps: int
+    shortest: float
+    longest: float
+
+
+LONG: Final = Path(2, 0.6, 0.95)
+SHORT: Final = Path(3, 0.4, 0.65)  # of items: with few models, conditional spreads change on the way
+
+
 class Scales(NamedTuple):
     """Roots of the conditional covariances: abilities (model, 1, 1), items (item, k, k), `Stretch` (1, 2, 2)."""
 
@@ -239,37 +251,63 @@ def chain_convergence(sites: Mapping[str, Array], kept: int = KEPT) -> dict[str,
 
 
 def sweep(irt_model: Logistic, answers: Answers, state: State, scales: Scales, rng: np.random.Generator) -> State:
-    """Draw abilities, items, hierarchy and frame in turn, each given the rest."""
-    target = ability_target(answers, state, irt_model.design)
-    ability = trajectory(state.ability[..., None], target, scales.abilities, rng)
-    state = replace(state, ability=ability[..., 0])
+    """Draw items, abilities, hierarchy and frame in turn, each given the rest."""
     own = ["intercept"] if irt_model.shared_slope else ["intercept", "log_slope"]
     start = np.stack([getattr(state, name) for name in own], -1)
     target = item_target(answers, state, shared_slope=irt_model.shared_slope)
-    items = trajectory(start, target, scales.items, rng)
+    items, by_item = trajectory(start, target, scales.items, rng, SHORT)
     state = replace(state, **{name: items[..., at] for at, name in enumerate(own)})
+    by_model = None
     if scales.spreads.any():
         stretch = Stretch(irt_model, state)
-        start = stretch.start[:, None]
-        state = stretch.state(trajectory(start, stretch.target(answers), scales.spreads, rng)[:, 0])
+        first = stretch.density_at_start(by_item)
+        target = stretch.target(answers)
+        position, by_model = trajectory(stretch.start[:, None], target, scales.spreads, rng, LONG, first=first)
+        state = stretch.state(position[:, 0])
+    first = ability_density(state.ability[..., None], _by_model(answers, state, by_model), state, irt_model.design)
+    target = ability_target(answers, state, irt_model.design)
+    ability, _ = trajectory(state.ability[..., None], target, scales.abilities, rng, LONG, first=first)
+    state = replace(state, ability=ability[..., 0])
     return draw_frame(irt_model, draw_hierarchy(irt_model, state, rng), rng)
 
 
-def trajectory(start: Array, target: LogDensity, roots: Array, rng: np.random.Generator) -> Array:
-    """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone."""
+def _by_model(answers: Answers, state: State, known: Array | None) -> Array:
+    """Sum over items in the draws where that is not known yet, NaN."""
+    found = np.full((2, *state.ability.shape), np.nan, np.float32) if known is None else known
+    left = np.isnan(found[0, :, 0])
+    if left.any():
+        slope = np.exp(state.log_slope[left])
+        found[:, left], _ = answers.sums(state.ability[left], slope, state.intercept[left])
+    return found
+
+
+def trajectory(
+    start: Array,
+    target: LogDensity,
+    roots: Array,
+    rng: np.random.Generator,
+    path: Path = SHORT,
+    *,
+    first: Target | None = None,
+) -> tuple[Array, Any]:
+    """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone.
+
+    Gives positions, and the target's sums there. `first` is the target at the start, if it is known.
+    """
     back = np.swapaxes(roots, -1, -2)
     speed = rng.standard_normal(start.shape)
-    step = rng.uniform(*STEP_RANGE, start.shape[:2])[..., None]
-    density, slope = target(start)
-    energy = density - (speed**2).sum(-1) / 2
-    moved, speed = start, speed + step / 2 * times(slope, roots)
-    for left in reversed(range(STEPS)):
+    step = rng.uniform(path.shortest, path.longest, start.shape[:2])[..., None]
+    at = first = target(start) if first is None else first
+    energy = at.density - (speed**2).sum(-1) / 2
+    moved, speed = start, speed + step / 2 * times(at.slopes, roots)
+    for left in reversed(range(path.steps)):
         moved = moved + step * times(speed, back)
-        density, slope = target(moved, density=not left)
-        speed = speed + (step if left else step / 2) * times(slope, roots)
-    gain = density - (speed**2).sum(-1) / 2 - energy
+        at = target(moved, density=not left)
+        speed = speed + (step if left else step / 2) * times(at.slopes, roots)
+    gain = at.density - (speed**2).sum(-1) / 2 - energy
     accepted = -rng.standard_exponential(gain.shape) < gain
-    return np.where(accepted[..., None], moved, start)
+    sums = None if at.sums is None or first.sums is None else np.where(accepted, at.sums, first.sums)
+    return np.where(accepted[..., None], moved, start), sums
 
 
 def _scales(irt_model: Logistic, mode: Mode) -> Scales:
@@ -336,8 +374,8 @@ def _drawn_in(state: State, centre: State, answers: Answers) -> State:
     """
 
     def log_likelihood(at: State) -> Array:
-        by_model, _ = answers.by_model(at.ability, np.exp(at.log_slope), at.intercept)
-        return np.asarray(by_model.sum(1, dtype=np.float64))
+        by_model, _ = answers.sums(at.ability, np.exp(at.log_slope), at.intercept)
+        return np.asarray(by_model[0].sum(1, dtype=np.float64))
 
     least = log_likelihood(centre) - MAX_NATS * (centre.ability.size + 2 * centre.intercept.size)
     share = np.ones((len(state.ability), 1))

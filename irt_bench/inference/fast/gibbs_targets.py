@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,11 +19,19 @@ from irt_bench.irt_models.populations import PopulationDesign
 VECTOR: Final = 32  # numbers that a compiled loop takes at a time
 
 
+class Target(NamedTuple):
+    """Log densities of many units in many draws, at one position."""
+
+    density: Array  # (draw, unit)
+    slopes: Array  # (draw, unit, coordinate)
+    sums: Array | None = None  # over answers, behind them, from which the next target may begin; (..., draw, unit or 1)
+
+
 class LogDensity(Protocol):
     """Log densities of many units in many draws."""
 
-    def __call__(self, position: Array, *, density: bool = True) -> tuple[Array, Array]:
-        """Log density of a position, (draw, unit, coordinate), and its slopes; without `density` the slopes count."""
+    def __call__(self, position: Array, *, density: bool = True) -> Target:
+        """Look at a position, (draw, unit, coordinate); without `density` only the slopes count."""
 
 
 class Answers:
@@ -47,8 +55,8 @@ class Answers:
         self._correct, self._trials = (_padded(each if self._along_items else each.T) for each in (correct, trials))
         self._low = None if guessing is None else _padded(guessing)
 
-    def by_model(self, ability: Array, slope: Array, intercept: Array, *, density: bool = True) -> tuple[Array, Array]:
-        """Log-likelihood of each model and its slope in the ability, (draw, model) each.
+    def sums(self, ability: Array, slope: Array, intercept: Array, *, density: bool = True) -> tuple[Array, Array]:
+        """Sum the log-likelihood and its slopes over items and over models.
 
         Parameters
         ----------
@@ -56,20 +64,15 @@ class Answers:
         slope, intercept : arrays of shape (draw, item)
             Log-odds are slope * ability + intercept; slope may be (draw, 1).
         density : bool
-            Whether the log-likelihood is needed; otherwise it is 0, and the slope comes in half the time.
+            Whether the log-likelihood is needed; otherwise it is 0, and the slopes come in half the time.
+
+        Returns
+        -------
+        by_model : array of shape (2, draw, model)
+            Log-likelihood of each model and its slope in the ability.
+        by_item : array of shape (3, draw, item)
+            Log-likelihood of each item and its slopes in the intercept and in the slope.
         """
-        value, slopes = self._sums(ability, slope, intercept, density)[0]
-        return value, slopes
-
-    def by_item(
-        self, ability: Array, slope: Array, intercept: Array, *, density: bool = True
-    ) -> tuple[Array, Array, Array]:
-        """Log-likelihood of each item, and its slopes in the intercept and in the slope, (draw, item) each."""
-        value, by_intercept, by_slope = self._sums(ability, slope, intercept, density)[1]
-        return value, by_intercept, by_slope
-
-    def _sums(self, ability: Array, slope: Array, intercept: Array, density: bool) -> tuple[Array, Array]:
-        """Sum over items, (2, draw, model), and over models, (3, draw, item)."""
         from irt_bench.inference.fast import sweep_numba  # noqa: PLC0415 - a quarter of a second that few fits need
 
         sweep_numba.use_threads(self._threads)
@@ -122,31 +125,36 @@ class State:
 def ability_target(answers: Answers, state: State, design: PopulationDesign | None = None) -> LogDensity:
     """Each model's log density in its ability, (draw, model, 1)."""
     slope = np.exp(state.log_slope)
-    centre, sd = (0.0, 1.0) if design is None else design.prior(state.population)
 
-    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
-        ability = position[..., 0]
-        value, residual = answers.by_model(ability, slope, state.intercept, density=density)
-        away = (ability - centre) / sd
-        return value - away**2 / 2, (residual - away / sd)[..., None]
+    def target(position: Array, *, density: bool = True) -> Target:
+        by_model, _ = answers.sums(position[..., 0], slope, state.intercept, density=density)
+        return ability_density(position, by_model, state, design)
 
     return target
+
+
+def ability_density(position: Array, by_model: Array, state: State, design: PopulationDesign | None = None) -> Target:
+    """Evaluate `ability_target` where the sums over answers are known."""
+    (value, residual), (centre, sd) = by_model, (0.0, 1.0) if design is None else design.prior(state.population)
+    away = (position[..., 0] - centre) / sd
+    return Target(value - away**2 / 2, (residual - away / sd)[..., None])
 
 
 def item_target(answers: Answers, state: State, *, shared_slope: bool = False) -> LogDensity:
     """Each item's log density in its intercept and log slope, (draw, item, 2), or in the intercept alone."""
 
-    def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
+    def target(position: Array, *, density: bool = True) -> Target:
         intercept = position[..., 0]
         log_slope = state.log_slope if shared_slope else position[..., 1]
         slope = np.exp(log_slope)
-        value, residual, weighted = answers.by_item(state.ability, slope, intercept, density=density)
+        _, sums = answers.sums(state.ability, slope, intercept, density=density)
+        value, residual, weighted = sums
         prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
         if shared_slope:
-            return value + prior, (residual + by_intercept)[..., None]
+            return Target(value + prior, (residual + by_intercept)[..., None], sums)
         distance = (log_slope - state.slope_mean) / state.slope_sd
         slopes = [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd]
-        return value + prior - distance**2 / 2, np.stack(slopes, -1)
+        return Target(value + prior - distance**2 / 2, np.stack(slopes, -1), sums)
 
     return target
 
@@ -180,25 +188,34 @@ class Stretch:
         return replace(state, intercept=intercept, log_slope=log_slope, difficulty_sd=spread, slope_sd=slope_sd)
 
     def target(self, answers: Answers) -> LogDensity:
-        """Log density of a position and its slopes."""
+        """Log density of a position, (draw, 1, 2)."""
 
-        def target(position: Array, *, density: bool = True) -> tuple[Array, Array]:
+        def target(position: Array, *, density: bool = True) -> Target:
             state = self.state(position[:, 0])
-            slope = np.exp(state.log_slope)
-            value, residual, weighted = answers.by_item(state.ability, slope, state.intercept, density=density)
-            by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
-            by_log_slope = slope * weighted + residual * state.intercept
-            prior, pull = _log_sd_prior(state.difficulty_sd, self._prior)
-            total, by_spread = value.sum(1, keepdims=True) + prior, by_spread + pull
-            if self._shared_slope:
-                distance = (state.log_slope - state.slope_mean) / state.slope_sd
-                prior, pull, moved = -(distance**2) / 2, -distance / state.slope_sd, by_log_slope
-            else:
-                prior, pull = _log_sd_prior(state.slope_sd, self._slopes)
-                moved = by_log_slope * state.slope_sd * self._slope_place
-            return total + prior, np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
+            sums = answers.sums(state.ability, np.exp(state.log_slope), state.intercept, density=density)
+            return self._density(state, *sums)
 
         return target
+
+    def density_at_start(self, by_item: Array) -> Target:
+        """Evaluate the target at the start, where sums over models are known; those over items are not."""
+        return self._density(self._state, np.asarray(np.nan), by_item)
+
+    def _density(self, state: State, by_model: Array, by_item: Array) -> Target:
+        value, residual, weighted = by_item
+        slope = np.exp(state.log_slope)
+        by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
+        by_log_slope = slope * weighted + residual * state.intercept
+        prior, pull = _log_sd_prior(state.difficulty_sd, self._prior)
+        total, by_spread = value.sum(1, keepdims=True) + prior, by_spread + pull
+        if self._shared_slope:
+            distance = (state.log_slope - state.slope_mean) / state.slope_sd
+            prior, pull, moved = -(distance**2) / 2, -distance / state.slope_sd, by_log_slope
+        else:
+            prior, pull = _log_sd_prior(state.slope_sd, self._slopes)
+            moved = by_log_slope * state.slope_sd * self._slope_place
+        slopes = np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
+        return Target(total + prior, slopes, by_model)
 
 
 def _log_sd_prior(sd: Array, prior: Hierarchical | Normal) -> tuple[Array, Array]:
