@@ -125,7 +125,7 @@ def widen(
 
 def residual_cells(counts: ResponseCounts, posterior: xr.Dataset) -> Iterator[ResidualCells]:
     """Residuals and their variance under the model, at the means of the draws, a block of items at a time."""
-    return _cells(counts, posterior, _standardised(posterior))
+    return _cells(counts, posterior, _mean_of_standardised(posterior))
 
 
 def append_models(posterior: xr.Dataset, counts: ResponseCounts, rng: np.random.Generator) -> xr.Dataset:
@@ -177,14 +177,25 @@ def _standardised(posterior: xr.Dataset) -> _Draws:
     )
 
 
-def _joined(posterior: xr.Dataset) -> _Draws:
+def _mean_of_standardised(posterior: xr.Dataset) -> _Draws:
+    """Mean of the draws of `_standardised`, without a copy of all of them."""
+    raw = _joined(posterior, np.float32)
+    location = raw.ability.mean(axis=1, keepdims=True, dtype=np.float64)
+    square = np.einsum("dm,dm->d", raw.ability, raw.ability)[:, None] / raw.ability.shape[1]
+    scale = np.sqrt(square - location**2)
+    ability = np.float32(1 / scale).T @ raw.ability / len(scale) - (location / scale).mean()
+    rest = raw.intercept + np.exp(raw.log_slope) * location, raw.log_slope + np.log(scale), location, np.log(scale)
+    return _Draws(ability, *(each.mean(axis=0, keepdims=True) for each in rest))
+
+
+def _joined(posterior: xr.Dataset, dtype: npt.DTypeLike = np.float64) -> _Draws:
     """Draws as they are, chains joined."""
     ability, difficulty, slope = (
         posterior[name].transpose(names.CHAIN, names.DRAW, ...).to_numpy() for name in
         (names.ABILITY, names.DIFFICULTY, names.DISCRIMINATION)
     )  # fmt: skip
     ability, difficulty, slope = (
-        np.asarray(each.reshape(-1, each.shape[-1]), dtype=np.float64) for each in (ability, difficulty, slope)
+        np.asarray(each.reshape(-1, each.shape[-1]), dtype) for each in (ability, difficulty, slope)
     )
     none = np.zeros((len(ability), 1))
     return _Draws(ability, -slope * difficulty, np.log(slope), none, none)

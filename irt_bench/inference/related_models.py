@@ -110,12 +110,14 @@ class _ResidualSums(NamedTuple):
         residual, weight = (np.asarray(each, dtype=np.float32) for each in (residual, weight))
         asked = (weight > 0).astype(np.float32)
         first = slice(n_first)
+        product = residual[first] @ residual.T
+        n_items = np.broadcast_to(asked.shape[1], product.shape) if asked.all() else asked[first] @ asked.T
         return cls(
-            residual[first] @ residual.T,
+            product,
             _in_common(residual**2, asked, first),
             _in_common(weight, asked, first),
             weight[first] @ weight.T,
-            asked[first] @ asked.T,
+            n_items,
         )
 
     def alike(self) -> Alikeness:
