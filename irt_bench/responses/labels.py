@@ -377,17 +377,12 @@ def cluster_folds(
             SubsetWarning,
             stacklevel=2,
         )
-    # As scikit-learn's GroupKFold, whose import takes .7 seconds: each cluster, the largest first, goes to the smallest
-    # fold. Shuffled codes make ties between clusters random.
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - takes a second
+
+    # GroupKFold breaks ties between clusters of equal size by their codes: shuffled codes make ties random.
     shuffled = rng.permutation(len(distinct))[codes]
-    own_sizes, fold_sizes = np.bincount(shuffled), np.zeros(min(n_folds, len(distinct)), dtype=np.intp)
-    fold_of = np.zeros(len(distinct), dtype=np.intp)
-    for cluster in np.argsort(own_sizes, kind="stable")[::-1]:
-        fold_of[cluster] = fold_sizes.argmin()
-        fold_sizes[fold_of[cluster]] += own_sizes[cluster]
-    for fold in range(len(fold_sizes)):
-        held_out = fold_of[shuffled] == fold
-        yield np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    folds = GroupKFold(n_splits=min(n_folds, len(distinct)))
+    yield from folds.split(np.zeros(len(clusters)), groups=shuffled)
 
 
 def axis_labels(what: str, given: Sequence[object] | None, n: int) -> list[str]:

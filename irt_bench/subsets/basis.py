@@ -100,14 +100,13 @@ def nearest(features: npt.NDArray[np.floating], chosen: Positions) -> Positions:
     near = rows[chosen]
     closeness = near @ rows.T
     distances = np.subtract((near**2).sum(axis=1)[:, None] / 2, closeness, out=closeness)
-    return nearest_row(distances, np.arange(len(chosen)))
+    return _nearest_row(distances, np.arange(len(chosen)))
 
 
-def nearest_row(distances: npt.NDArray[np.float32], rows: Positions) -> Positions:
-    """Which of some rows of a table has the smallest entry in each column, the first of several."""
-    from irt_bench.inference.fast import sweep_numba  # noqa: PLC0415 - a quarter of a second
+def _nearest_row(distances: npt.NDArray[np.float32], rows: Positions) -> Positions:
+    from irt_bench.inference.fast.sweep_numba import nearest_row  # noqa: PLC0415 - a quarter of a second
 
-    return np.asarray(sweep_numba.nearest_row(distances, rows))
+    return np.asarray(nearest_row(distances, rows))
 
 
 NEAR_DUPLICATE: Final = 0.9  # correlation over models: more than 80% of the variance is shared
@@ -231,7 +230,7 @@ class SelectionBasis:
     def nearest(self, chosen: Positions) -> Positions:
         """Position among chosen items of the one answered most like each item, shape (item,)."""
         few = self.counts.n_items <= MAX_TABULATED
-        return nearest_row(self._distances, chosen) if few else nearest(self._rows, chosen)
+        return _nearest_row(self._distances, chosen) if few else nearest(self._rows, chosen)
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,13 @@ import numpy.typing as npt
 from irt_bench.analysis.curves import information
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.errors import SubsetError, SubsetWarning, unknown_choice
-from irt_bench.subsets.basis import TINY, Selection, SelectionBasis, least_quadratic, nearest, nearest_row
+from irt_bench.subsets.basis import TINY, Selection, SelectionBasis, least_quadratic, nearest
 
 RESTARTS: Final = 5  # as in tinyBenchmarks (Maia Polo et al. 2024)
 # Clusters; more are started once. With one start, errors are larger by 3.0% (standard error 1.0) with 6 clusters and by
 # 1.3% (0.7) with 16, but by 0.4% (0.4) with 33 to 100 (tests/benchmarks/README.md).
 MAX_RESTARTED: Final = 20
-FEW_AXES: Final = 10  # models for each item, from which finding the axes pays
-LEAST_GAIN: Final = 1e-5  # of a round of k-means, in the sum of squares
+MANY_MODELS: Final = 10  # for each item: axes that items span, with the same distances, then are fewer
 # Of more items, a random sample is clustered first, and all begin with its centres. Errors with a sample of 2,000 of
 # 4,300 to 9,800 items differ by -1.1% (1.0); with 1,000 they were 4% larger on one of four benchmarks.
 MIN_STARTED_ON: Final = 2_000
@@ -41,7 +40,7 @@ ITEMS_PER_CLUSTER: Final = 3
 
 def anchors_by_answers(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
     """Cluster items by their columns of answers, and select the item nearest to each centre (anchor points)."""
-    return _anchors(basis, basis.answer_rows, size, rng)
+    return _anchors(basis, answer_features(basis), size, rng)
 
 
 def anchors_by_parameters(basis: SelectionBasis, size: int, rng: np.random.Generator) -> Selection:
@@ -104,6 +103,11 @@ def allocate_proportionally(
     return given
 
 
+def answer_features(basis: SelectionBasis) -> FloatArray:
+    """Shares of right answers, shape (item, model)."""
+    return basis.answer_rows
+
+
 def parameter_features(basis: SelectionBasis) -> FloatArray:
     """Standardised difficulty, log discrimination, and asymptotes if they vary; shape (item, parameter)."""
     found = basis.parameters
@@ -134,63 +138,28 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
     return basis.select(anchors, of_cluster[clusters[anchors]])
 
 
-def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) -> Positions:
+def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) -> npt.NDArray[np.int32]:
     """Cluster of each item by k-means, items weighted by their share in the full score."""
-    rng, n_started, axes = np.random.default_rng(seed), max(MIN_STARTED_ON, STARTED_PER_CLUSTER * size), features
-    if FEW_AXES * len(axes) < axes.shape[1]:  # items span no more axes, along which their distances are the same
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes a second
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    if MANY_MODELS * len(features) < features.shape[1]:
         squares, axes = np.linalg.eigh(features @ features.T)
-        axes = axes * np.sqrt(np.maximum(squares, 0))
-    rows = axes.astype(np.float32)
-    if len(rows) > n_started:
-        some = rng.choice(len(rows), n_started, replace=False)
-        start = k_means(rows[some], target[some], spread_centres(rows[some], target[some], size, rng))
-        return k_means(rows, target, start.centres).labels
-    starts = (spread_centres(rows, target, size, rng) for _ in range(RESTARTS if size <= MAX_RESTARTED else 1))
-    return min((k_means(rows, target, start) for start in starts), key=lambda found: found.squares).labels
+        features = axes * np.sqrt(np.maximum(squares, 0))
+    weights, started_on = target * len(target), max(MIN_STARTED_ON, STARTED_PER_CLUSTER * size)
+    several = len(features) > started_on
+    some = np.random.default_rng(seed).choice(len(features), started_on, replace=False) if several else slice(None)
+    starts = KMeans(size, n_init=RESTARTS if size <= MAX_RESTARTED else 1, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
+        found = starts.fit(features[some], sample_weight=weights[some])
+        if several:
+            rows = features.astype(np.float32)  # in half of the time, to as small a sum of squares
+            found = KMeans(size, init=found.cluster_centers_, n_init=1).fit(rows, sample_weight=weights)
+    return np.asarray(found.labels_, dtype=np.int32)
 
 
-class Clusters(NamedTuple):
-    """Clusters of items: their centres, (cluster, feature), the cluster of each item, and the sum of squares within."""
-
-    centres: npt.NDArray[np.float32]
-    labels: Positions
-    squares: float
-
-
-def k_means(rows: npt.NDArray[np.float32], weights: FloatArray, centres: npt.NDArray[np.float32]) -> Clusters:
-    """Lloyd's k-means of weighted rows from given centres; importing scikit-learn takes as long as a hundred of it."""
-    lengths, every = float((rows**2).sum(axis=1) @ weights), np.arange(len(rows))
-    squares = math.inf
-    while True:
-        distances = (centres**2).sum(axis=1)[:, None] - 2 * (centres @ rows.T)
-        labels = nearest_row(distances, np.arange(len(centres)))
-        before, squares = squares, float(distances[labels, every] @ weights) + lengths
-        if before - squares <= LEAST_GAIN * lengths:
-            return Clusters(centres, labels, squares)
-        members = np.zeros_like(distances)
-        members[labels, every] = weights
-        total = members.sum(axis=1, keepdims=True)
-        centres = np.where(total > 0, members @ rows / np.where(total > 0, total, 1), centres)
-
-
-def spread_centres(
-    rows: npt.NDArray[np.float32], weights: FloatArray, size: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Draw rows far apart, the best of several each time: greedy k-means++ (Arthur, Vassilvitskii 2007, section 5)."""
-    lengths, closest, chosen = (rows**2).sum(axis=1), np.ones(len(rows)), list[int]()
-    for centre in range(size):
-        cumulated = np.cumsum(weights * closest)
-        tried = np.searchsorted(cumulated, cumulated[-1] * rng.random(2 + int(math.log(size)) if centre else 1))
-        tried = np.minimum(tried, len(rows) - 1)
-        distances = np.maximum(lengths + lengths[tried, None] - 2 * (rows[tried] @ rows.T), 0)
-        distances = np.minimum(distances, closest) if centre else distances
-        best = int((distances @ weights).argmin())
-        closest = distances[best]
-        chosen.append(int(tried[best]))
-    return rows[chosen]
-
-
-def _next_to_centres(features: FloatArray, clusters: Positions, candidates: Positions) -> Positions:
+def _next_to_centres(features: FloatArray, clusters: npt.NDArray[np.int32], candidates: Positions) -> Positions:
     """Candidate nearest to the mean of its own cluster, one per cluster."""
     n_clusters = int(clusters.max()) + 1
     sums = np.zeros((n_clusters, features.shape[1]))

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GroupKFold
 
 from irt_bench import ResponseCounts, read_responses
 from irt_bench.errors import SubsetError, SubsetWarning
@@ -86,14 +85,3 @@ def test_no_cluster_is_on_both_sides_of_a_split_and_every_model_is_held_out_once
     assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(11))
     with pytest.raises(SubsetError, match="one cluster"):
         list(cluster_folds(np.array(["a", "a"]), 3, np.random.default_rng(0)))
-
-
-def test_folds_are_those_of_scikit_learn():
-    rng = np.random.default_rng(3)
-    clusters = rng.choice([f"c{k}" for k in range(40)], 300, p=rng.dirichlet(np.ones(40)))
-    distinct, codes = np.unique(clusters, return_inverse=True)
-    shuffled = np.random.default_rng(0).permutation(len(distinct))[codes]
-    expected = GroupKFold(n_splits=5).split(np.zeros(300), groups=shuffled)
-    for found, other in zip(cluster_folds(clusters, 5, np.random.default_rng(0)), expected, strict=True):
-        np.testing.assert_array_equal(found[0], other[0])
-        np.testing.assert_array_equal(found[1], other[1])

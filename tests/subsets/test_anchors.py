@@ -7,38 +7,29 @@ from irt_bench.subsets.select import anchors_in_proportion, nearest_shares, para
 
 
 def test_anchor_weights_are_the_shares_of_the_clusters(basis):
+    """Items of an anchor's cluster in sklearn's own terms: refitted with the same seed."""
+    from sklearn.cluster import KMeans
+
     chosen = select(basis, "anchors", 7, np.random.default_rng(5))
     seed = int(np.random.default_rng(5).integers(2**31))
-    labels = module._clusters(basis.answer_rows, basis.target, 7, seed)
+    fitted = KMeans(7, n_init=5, random_state=seed).fit(basis.shares.T, sample_weight=np.ones(60))
     places = chosen.items
-    assert sorted(labels[places]) == list(range(7))
-    assert chosen.weights == pytest.approx(np.bincount(labels)[labels[places]] / 60)
+    assert sorted(fitted.labels_[places]) == list(range(7))
+    assert chosen.weights == pytest.approx(np.bincount(fitted.labels_)[fitted.labels_[places]] / 60)
     for place in places:
-        own = np.flatnonzero(labels == labels[place])
-        away = ((basis.answer_rows[own] - basis.answer_rows[own].mean(axis=0)) ** 2).sum(axis=1)
+        own = np.flatnonzero(fitted.labels_ == fitted.labels_[place])
+        away = ((basis.shares.T[own] - fitted.cluster_centers_[fitted.labels_[place]]) ** 2).sum(axis=1)
         assert own[away.argmin()] == place
 
 
-@pytest.mark.parametrize("n_models", [40, 2_500])  # more than ten models for each item: in the axes that items span
-def test_clusters_have_as_small_a_sum_of_squares_as_those_of_scikit_learn(n_models):
-    from sklearn.cluster import KMeans
-
-    rng = np.random.default_rng(2)
-    chance = 1 / (1 + np.exp(-rng.normal(size=(120, 1)) - rng.normal(size=n_models)))
-    rows = (rng.random(chance.shape) < chance).astype(np.float64)
-    target = rng.dirichlet(np.full(120, 5.0))
-
-    def squares(labels):
-        each = [np.average(rows[labels == k], axis=0, weights=target[labels == k]) for k in range(12)]
-        return float(((rows - np.array(each)[labels]) ** 2).sum(axis=1) @ target)
-
-    own = np.mean([squares(module._clusters(rows, target, 12, seed)) for seed in range(5)])
-    other = [KMeans(12, n_init=5, random_state=seed).fit(rows, sample_weight=target).labels_ for seed in range(5)]
-    started = module.spread_centres(rows.astype(np.float32), target, 12, rng)
-    nearest_start = ((rows[:, None] - started) ** 2).sum(axis=2).argmin(axis=1)
-    expected = np.mean([squares(labels) for labels in other])
-    assert own < 1.004 * expected
-    assert squares(nearest_start) > 1.008 * expected  # without any round
+def test_items_are_clustered_along_the_axes_that_they_span_as_they_are_by_models(monkeypatch):
+    rng = np.random.default_rng(4)
+    features, target = rng.random((40, 600)) + rng.integers(0, 5, (40, 1)), np.full(40, 1 / 40)
+    by_axes = module._clusters(features, target, 5, seed=0)
+    assert len(set(by_axes)) == 5
+    monkeypatch.setattr(module, "MANY_MODELS", 100)
+    np.testing.assert_array_equal(by_axes, module._clusters(features, target, 5, seed=0))
+    assert (by_axes != module._clusters(features, target, 5, seed=1)).any()
 
 
 def test_each_item_counts_for_the_nearest_chosen_one_and_a_chosen_one_for_itself():

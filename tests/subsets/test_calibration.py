@@ -43,7 +43,7 @@ def test_all_estimators_come_with_errors_that_hold_for_models_not_seen(prepared,
             estimated, summary.variance, misfit_sd=errors.misfit_sd, scale=errors.interval_scale, step=1 / 60,
             within=possible_range(summary),
         )  # fmt: skip
-        assert ((low <= truth) & (truth <= high)).mean() > 0.7
+        assert ((low <= truth) & (truth <= high)).mean() > 0.75
 
 
 def test_methods_that_look_at_answers_are_not_judged_by_items_chosen_with_the_models_held_out(prepared):
