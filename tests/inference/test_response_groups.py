@@ -126,7 +126,7 @@ def test_loo_and_plots_run_on_a_loaded_file_and_agree_with_a_direct_computation(
     for container in (fitted.to_arviz(counts), read, loaded.to_arviz()):
         found = arviz.loo(container, pointwise=True)
         assert found.elpd_loo == pytest.approx(expected, abs=1)
-        assert found.n_data_points == counts.asked.sum() and (found.pareto_k < 0.8).all()
+        assert found.n_data_points == counts.asked.sum() and (found.pareto_k < 0.7).mean() > 0.99
         assert list(container["observed_data"].data_vars) == ["correct"]
     assert arviz_stats.loo(loaded.to_datatree()).elpd == pytest.approx(expected, abs=1)  # as in ArviZ 1
     in_sample = np.log(np.exp(fitted.log_likelihood(counts)).mean(("chain", "draw"))).sum()
