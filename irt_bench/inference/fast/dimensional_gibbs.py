@@ -24,7 +24,7 @@ from irt_bench.inference.fast.gaussian_variational import (
     symmetric,
 )
 from irt_bench.inference.fast.gibbs import LEFT_OUT, draw_from_nodes, draw_normal_prior, trajectory
-from irt_bench.inference.fast.gibbs_targets import LogDensity, Target
+from irt_bench.inference.fast.gibbs_targets import LogDensity, TargetAt
 from irt_bench.inference.fast.sweep_numba import log_likelihood_of_cells
 from irt_bench.irt_models.multidimensional import Multidimensional
 from irt_bench.workers import Progress
@@ -140,11 +140,11 @@ class DimensionalGibbs:
         intercept = state.coefficient[:, None, :, -1].astype(np.float32)
         precision = np.linalg.inv(state.correlation)
 
-        def target(position: Array, *, density: bool = True) -> Target:
+        def target(position: Array, *, density: bool = True) -> TargetAt:
             log_odds = position.astype(np.float32) @ np.swapaxes(loading, 1, 2) + intercept
             value, residual = self._likelihood(log_odds, density)
             pull = position @ precision
-            return Target(value.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull)
+            return TargetAt(value.sum(2) - (pull * position).sum(2) / 2, residual @ loading - pull)
 
         return target
 
@@ -153,11 +153,11 @@ class DimensionalGibbs:
         design = np.concatenate([state.ability, ones], axis=2)[..., columns].astype(np.float32)
         mean, sd = state.mean[:, None, columns], state.sd[:, None, columns]
 
-        def target(position: Array, *, density: bool = True) -> Target:
+        def target(position: Array, *, density: bool = True) -> TargetAt:
             log_odds = design @ np.swapaxes(position.astype(np.float32), 1, 2)
             value, residual = self._likelihood(log_odds, density, items)
             away = (position - mean) / sd
-            return Target(value.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd)
+            return TargetAt(value.sum(1) - (away**2).sum(2) / 2, np.swapaxes(residual, 1, 2) @ design - away / sd)
 
         return target
 
@@ -177,7 +177,7 @@ class DimensionalGibbs:
             mean, sd = position[:, None, :n_dims], np.exp(position[:, None, n_dims:])
             return np.where(self.pattern, mean + sd * place, 0.0)
 
-        def target(position: Array, *, density: bool = True) -> Target:
+        def target(position: Array, *, density: bool = True) -> TargetAt:
             position = position[:, 0]
             mean, sd = position[:, :n_dims], np.exp(position[:, n_dims:])
             log_odds = ability @ np.swapaxes(loading_at(position).astype(np.float32), 1, 2) + intercept
@@ -187,7 +187,7 @@ class DimensionalGibbs:
             total = value.sum((1, 2)) + (position[:, n_dims:] - share / 2 - away**2 / 2).sum(1)
             by_mean = slope.sum(1) - away / prior.mean.scale
             by_sd = (slope * place).sum(1) * sd + 1 - share
-            return Target(total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None])
+            return TargetAt(total[:, None], np.concatenate([by_mean, by_sd], axis=1)[:, None])
 
         position, _ = trajectory(start[:, None], target, roots, rng)
         moved, coefficient = position[:, 0], state.coefficient.copy()

@@ -22,7 +22,7 @@ from irt_bench.inference.fast.gibbs_targets import (
     LogDensity,
     State,
     Stretch,
-    Target,
+    TargetAt,
     ability_density,
     ability_target,
     item_target,
@@ -288,7 +288,7 @@ def trajectory(
     rng: np.random.Generator,
     path: Path = SHORT,
     *,
-    first: Target | None = None,
+    first: TargetAt | None = None,
 ) -> tuple[Array, Any]:
     """One Hamiltonian trajectory of every unit, (draw, unit, coordinate), accepted or not for each alone.
 

@@ -19,7 +19,7 @@ from irt_bench.irt_models.populations import PopulationDesign
 VECTOR: Final = 32  # numbers that a compiled loop takes at a time
 
 
-class Target(NamedTuple):
+class TargetAt(NamedTuple):
     """Log densities of many units in many draws, at one position."""
 
     density: Array  # (draw, unit)
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 class LogDensity(Protocol):
     """Log densities of many units in many draws."""
 
-    def __call__(self, position: Array, *, density: bool = True) -> Target:
+    def __call__(self, position: Array, *, density: bool = True) -> TargetAt:
         """Look at a position, (draw, unit, coordinate); without `density` only the slopes count."""
 
 
@@ -126,24 +126,24 @@ def ability_target(answers: Answers, state: State, design: PopulationDesign | No
     """Each model's log density in its ability, (draw, model, 1)."""
     slope = np.exp(state.log_slope)
 
-    def target(position: Array, *, density: bool = True) -> Target:
+    def target(position: Array, *, density: bool = True) -> TargetAt:
         by_model, _ = answers.sums(position[..., 0], slope, state.intercept, density=density)
         return ability_density(position, by_model, state, design)
 
     return target
 
 
-def ability_density(position: Array, by_model: Array, state: State, design: PopulationDesign | None = None) -> Target:
+def ability_density(position: Array, by_model: Array, state: State, design: PopulationDesign | None = None) -> TargetAt:
     """Evaluate `ability_target` where the sums over answers are known."""
     (value, residual), (centre, sd) = by_model, (0.0, 1.0) if design is None else design.prior(state.population)
     away = (position[..., 0] - centre) / sd
-    return Target(value - away**2 / 2, (residual - away / sd)[..., None])
+    return TargetAt(value - away**2 / 2, (residual - away / sd)[..., None])
 
 
 def item_target(answers: Answers, state: State, *, shared_slope: bool = False) -> LogDensity:
     """Each item's log density in its intercept and log slope, (draw, item, 2), or in the intercept alone."""
 
-    def target(position: Array, *, density: bool = True) -> Target:
+    def target(position: Array, *, density: bool = True) -> TargetAt:
         intercept = position[..., 0]
         log_slope = state.log_slope if shared_slope else position[..., 1]
         slope = np.exp(log_slope)
@@ -151,10 +151,10 @@ def item_target(answers: Answers, state: State, *, shared_slope: bool = False) -
         value, residual, weighted = sums
         prior, by_intercept, by_slope = _difficulty_prior(state, intercept, log_slope)
         if shared_slope:
-            return Target(value + prior, (residual + by_intercept)[..., None], sums)
+            return TargetAt(value + prior, (residual + by_intercept)[..., None], sums)
         distance = (log_slope - state.slope_mean) / state.slope_sd
         slopes = [residual + by_intercept, slope * weighted + by_slope - distance / state.slope_sd]
-        return Target(value + prior - distance**2 / 2, np.stack(slopes, -1), sums)
+        return TargetAt(value + prior - distance**2 / 2, np.stack(slopes, -1), sums)
 
     return target
 
@@ -190,18 +190,18 @@ class Stretch:
     def target(self, answers: Answers) -> LogDensity:
         """Log density of a position, (draw, 1, 2)."""
 
-        def target(position: Array, *, density: bool = True) -> Target:
+        def target(position: Array, *, density: bool = True) -> TargetAt:
             state = self.state(position[:, 0])
             sums = answers.sums(state.ability, np.exp(state.log_slope), state.intercept, density=density)
             return self._density(state, *sums)
 
         return target
 
-    def density_at_start(self, by_item: Array) -> Target:
+    def density_at_start(self, by_item: Array) -> TargetAt:
         """Evaluate the target at the start, where sums over models are known; those over items are not."""
         return self._density(self._state, np.asarray(np.nan), by_item)
 
-    def _density(self, state: State, by_model: Array, by_item: Array) -> Target:
+    def _density(self, state: State, by_model: Array, by_item: Array) -> TargetAt:
         value, residual, weighted = by_item
         slope = np.exp(state.log_slope)
         by_spread = (-slope * residual * state.difficulty_sd * self._place).sum(1, keepdims=True)
@@ -215,7 +215,7 @@ class Stretch:
             prior, pull = _log_sd_prior(state.slope_sd, self._slopes)
             moved = by_log_slope * state.slope_sd * self._slope_place
         slopes = np.stack([by_spread, moved.sum(1, keepdims=True) + pull], -1)
-        return Target(total + prior, slopes, by_model)
+        return TargetAt(total + prior, slopes, by_model)
 
 
 def _log_sd_prior(sd: Array, prior: Hierarchical | Normal) -> tuple[Array, Array]:
