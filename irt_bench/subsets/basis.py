@@ -19,7 +19,6 @@ import scipy
 import xarray as xr
 
 from irt_bench.analysis.classical import Correlations, correlate_with_rest, item_statistics
-from irt_bench.analysis.curves import correct_probabilities
 from irt_bench.analysis.intervals import SPREAD_FLOOR, correlation_interval
 from irt_bench.analysis.labelled_draws import ItemParameters, draws_of, evenly_spaced, item_draws, match_labels
 from irt_bench.arrays import FloatArray, Positions
@@ -55,8 +54,7 @@ def full_scores(counts: ResponseCounts, target: FloatArray) -> FloatArray:
     """Mean of a model's answers, weighted by `target`, over its answered items, shape (model,); NaN without answers."""
     shares = np.nan_to_num(counts.proportions(), copy=False)
     total = counts.asked @ target
-    undefined = np.full(counts.n_models, np.nan)
-    return np.asarray(np.divide(shares @ target, total, out=undefined, where=total > 0))
+    return np.asarray(shares @ target / np.where(total > 0, total, np.nan))
 
 
 def filled_shares(counts: ResponseCounts) -> FloatArray:
@@ -293,8 +291,8 @@ class SelectionBasis:
     def _unrestricted(self) -> SelectionBasis:
         other = replace(self, keep_negative=True)
         vars(other).update({name: value for name, value in vars(self).items() if name not in vars(other)})
-        for name in ("candidates", "near_duplicates"):
-            vars(other).pop(name, None)
+        vars(other).pop("candidates", None)
+        vars(other).pop("near_duplicates", None)
         return other
 
     @cached_property
@@ -341,7 +339,7 @@ class SelectionBasis:
     @cached_property
     def _full_residual(self) -> FloatArray:
         """Residual of the full score, shape (model,); 0 where missing."""
-        expected = np.interp(self.abilities, ABILITY_NODES, self.target @ self.curves.chance)
+        expected = np.interp(self.abilities, ABILITY_NODES, self.expected_score)
         return np.nan_to_num(self.full_score - expected)
 
     @property
@@ -361,6 +359,16 @@ class SelectionBasis:
     def curves(self) -> CandidateCurves:
         """Curves of all items, and draws of the expected full score."""
         return item_curves(self.curve_draws, self.target)
+
+    @cached_property
+    def expected_score(self) -> FloatArray:
+        """Expected full score at each node."""
+        return self.target @ self.curves.chance
+
+    @cached_property
+    def answer_variance(self) -> FloatArray:
+        """Variance of the full score, ability given, at each node."""
+        return self.target**2 @ (self.curves.chance * (1 - self.curves.chance))
 
     @cached_property
     def curve_draws(self) -> ItemParameters:
@@ -396,21 +404,20 @@ class SelectionBasis:
 
 def item_curves(drawn: ItemParameters, target: FloatArray) -> CandidateCurves:
     """Mean curve of each item, and draws of the target-weighted total."""
+    chance, total = sum_curves(drawn, target, ABILITY_NODES)
+    return CandidateCurves(chance / len(drawn.difficulty), total[np.isin(ABILITY_NODES, SPREAD_NODES)].T)
+
+
+def sum_curves(drawn: ItemParameters, weights: FloatArray, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sum curves over draws, (item, node), and with weights over items, (node, draw), from (draw, item)."""
     from irt_bench.inference.fast.sweep_numba import add_curves  # noqa: PLC0415 - a quarter of a second
 
-    n_draws, n_items = drawn.difficulty.shape
-    chance, total = np.zeros((n_items, len(ABILITY_NODES))), np.zeros((len(ABILITY_NODES), n_draws))
-    height = drawn.upper_asymptote - drawn.guessing
-    parameters = (drawn.difficulty, drawn.discrimination, drawn.guessing, height)
-    by_item = (np.broadcast_to(each, (n_draws, n_items)).T.astype(np.float64, order="C") for each in parameters)
-    add_curves(*by_item, target, ABILITY_NODES, chance, total)
-    chance /= n_draws
-    return CandidateCurves(chance, total[np.isin(ABILITY_NODES, SPREAD_NODES)].T)
-
-
-def draw_curves(drawn: ItemParameters, nodes: FloatArray) -> FloatArray:
-    """Probabilities of a right answer, shape (draw, item, node), from parameters of shape (draw, item)."""
-    return correct_probabilities(drawn.at((..., None)), nodes)
+    shape = n_draws, n_items = drawn.difficulty.shape
+    chance, total = np.zeros((n_items, len(nodes))), np.zeros((len(nodes), n_draws))
+    parameters = (*drawn[:3], drawn.upper_asymptote - drawn.guessing)
+    by_item = (np.broadcast_to(each, shape).T.astype(np.float64, order="C") for each in parameters)
+    add_curves(*by_item, weights, nodes, chance, total)
+    return chance, total
 
 
 def negative_items(basis: SelectionBasis) -> pd.DataFrame:
@@ -429,7 +436,7 @@ MAX_WORSE: Final = 3  # pivots that leave as many signs wrong, before they are m
 
 
 def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatArray) -> FloatArray:
-    """Minimise w'Mw subject to A w = b and w >= 0.
+    """Find the w, shape (n,), with least w'Mw subject to A w = b and w >= 0.
 
     Parameters
     ----------
@@ -437,10 +444,6 @@ def least_quadratic(matrix: FloatArray, constraints: FloatArray, values: FloatAr
         M, positive definite.
     constraints, values : arrays of shape (c, n) and (c,)
         A and b; some w >= 0 meets them.
-
-    Returns
-    -------
-    array of shape (n,)
 
     Notes
     -----
@@ -474,8 +477,7 @@ def _free_weights(
     matrix: FloatArray, constraints: FloatArray, values: FloatArray, free: npt.NDArray[np.bool_]
 ) -> tuple[FloatArray, FloatArray]:
     """Weights if the others are 0, from the equations of the Lagrangian, and the gradient of the Lagrangian."""
-    n_free = int(free.sum())
-    equations = np.zeros((n_free + len(values),) * 2)
+    equations = np.zeros(((n_free := int(free.sum())) + len(values),) * 2)
     equations[:n_free, :n_free] = 2 * matrix[np.ix_(free, free)]
     equations[n_free:, :n_free], equations[:n_free, n_free:] = constraints[:, free], constraints[:, free].T
     wanted = np.append(np.zeros(n_free), values)

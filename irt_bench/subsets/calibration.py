@@ -37,10 +37,9 @@ from irt_bench.subsets.score import UNKNOWN_ERRORS, HeldOutErrors, HeldOutScores
 from irt_bench.subsets.scorer import (
     ResponseSummary,
     SubsetScorer,
-    interpolate,
     join_summaries,
     make_scorer,
-    maximum_likelihood_ability,
+    maximum_likelihood_node,
     summarise_responses,
 )
 from irt_bench.subsets.select import select, weight_items
@@ -61,8 +60,8 @@ def odd_errors(basis: SelectionBasis, held_out: ResponseCounts) -> FloatArray:
     items = np.arange(basis.counts.n_items)
     even = basis.select(items[::2])
     scorer = make_scorer(basis, even, np.full(len(even.items), 1 / len(even.items)))
-    ability = maximum_likelihood_ability(scorer, held_out.take(items=items[::2]))[:, None]
-    predicted = interpolate(scorer.unseen[None], scorer.nodes, ability)[:, 0] / basis.target[1::2].sum()
+    best = maximum_likelihood_node(scorer, held_out.correct[:, ::2], held_out.trials[:, ::2])
+    predicted = scorer.unseen[best] / basis.target[1::2].sum()
     truth = full_scores(held_out.take(items=items[1::2]), basis.target[1::2])
     return np.asarray(np.abs(predicted - truth)[~np.isnan(truth)])
 
@@ -305,9 +304,9 @@ class FoldSummaries:
         """Read the responses to chosen items, equally weighted; of all models at once where both kinds are needed."""
         scorer = make_scorer(fold.kept, selection, np.full(len(selection.items), 1 / len(selection.items)))
         if not learn_from_answers(estimators):
-            held_out = summarise_responses(scorer, fold.held_out.take(items=selection.items))
+            held_out = summarise_responses(scorer, fold.held_out, selection.items)
             return cls(fold, selection, scorer, held_out, held_out)
-        found = summarise_responses(scorer, fold.everyone.take(items=selection.items))
+        found = summarise_responses(scorer, fold.everyone, selection.items)
         n_kept = fold.kept.counts.n_models
         return cls(fold, selection, scorer, found.of(slice(0, n_kept)), found.of(slice(n_kept, None)))
 

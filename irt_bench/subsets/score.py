@@ -30,6 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,12 +90,17 @@ class HeldOutErrors:
     @property
     def mean_absolute(self) -> ExpectedError:
         """Mean absolute error."""
-        return _resampled_mean(np.abs(self.error), self.clusters)
+        return self._means[0]
 
     @property
     def root_mean_square(self) -> ExpectedError:
         """Root mean square error."""
-        return ExpectedError(*map(math.sqrt, _resampled_mean(self.error**2, self.clusters)))
+        return ExpectedError(*map(math.sqrt, self._means[1]))
+
+    @cached_property
+    def _means(self) -> list[ExpectedError]:
+        """Mean absolute and mean squared error over the same resamples."""
+        return _resampled_means(np.stack([np.abs(self.error), self.error**2]), self.clusters)
 
 
 UNKNOWN_ERRORS: Final = HeldOutErrors(np.zeros(0), None, math.nan, math.nan)
@@ -119,15 +125,17 @@ def held_out_errors(error: FloatArray, variance: FloatArray, clusters: ClusterLa
     return HeldOutErrors(error, clusters, math.sqrt(misfit), scale)
 
 
-def _resampled_mean(values: FloatArray, clusters: ClusterLabels | None) -> ExpectedError:
-    """Mean with its quantiles over resampled clusters; these are NaN with one cluster, and all without values."""
-    codes = np.arange(len(values)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+def _resampled_means(values: FloatArray, clusters: ClusterLabels | None) -> list[ExpectedError]:
+    """Means of rows with quantiles over resampled clusters; these are NaN with one cluster, and all without values."""
+    codes = np.arange(values.shape[1]) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     n_clusters = int(codes.max(initial=-1)) + 1
+    means = values.mean(axis=1) if n_clusters else np.full(len(values), math.nan)
     if n_clusters <= 1:
-        return ExpectedError(float(values.mean()) if len(values) else math.nan, math.nan, math.nan)
-    drawn = resampled_counts(n_clusters, N_RESAMPLES, np.random.default_rng(RESAMPLING_SEED))
-    low, high = np.quantile(drawn @ np.bincount(codes, values) / (drawn @ np.bincount(codes)), INTERVAL)
-    return ExpectedError(float(values.mean()), float(low), float(high))
+        return [ExpectedError(float(mean), math.nan, math.nan) for mean in means]
+    drawn = resampled_counts(n_clusters, N_RESAMPLES, np.random.default_rng(RESAMPLING_SEED)).astype(np.float64)
+    sums = np.stack([np.bincount(codes, row) for row in values], axis=1)
+    limits = np.quantile(drawn @ sums / (drawn @ np.bincount(codes))[:, None], INTERVAL, axis=0)
+    return [ExpectedError(*map(float, each)) for each in zip(means, *limits, strict=True)]
 
 
 class Extrapolation(NamedTuple):
@@ -186,7 +194,7 @@ N_RANDOM: Final = 20  # random subsets per fold
 GAP_RESAMPLES: Final = 200  # of clusters
 SEED: Final = 20251008
 MAX_SD: Final = 100.0  # of s: the order of pairs is then random at any gap
-MAX_PAIRS: Final = 20_000  # per fold
+MAX_PAIRS: Final = 20_000  # per fold, of the subset, and of all random subsets together
 BINS: Final = 200  # of similar gaps, in which pairs are counted
 SAME: Final = 1e-12  # a smaller difference of scores is rounding
 
@@ -231,14 +239,13 @@ def orderable_gap(scores: HeldOutScores, size: int) -> GapEstimate:
         drawn = resampled_counts(len(names), GAP_RESAMPLES, rng)
         place = _bins(own)
         spread = np.array([_gap(own, place, weights[own.first] * weights[own.second]) for weights in drawn])
-    known = spread[~np.isnan(spread)]
-    low, high = np.quantile(known, INTERVAL) if len(known) else (math.nan, math.nan)
+    low, high = np.nanquantile(spread, INTERVAL) if np.isfinite(spread).any() else (math.nan, math.nan)
     means = []
     for fold, truth, code in zip(scores.responses, scores.truths, codes, strict=True):
         shares = filled_shares(fold)
         for _ in range(N_RANDOM):
             chosen = rng.choice(shares.shape[1], size, replace=False)
-            means.append(_pairs(shares[:, chosen].mean(axis=1), truth, code, rng=rng))
+            means.append(_pairs(shares[:, chosen].mean(axis=1), truth, code, rng=rng, most=MAX_PAIRS // N_RANDOM))
     random = _joined(means)
     value, beside = (_possible(_gap(pairs, _bins(pairs)), pairs) for pairs in (own, random))
     least = own.gap.min(initial=math.inf)
@@ -253,10 +260,12 @@ def _possible(gap: float, pairs: _Pairs) -> float:
     return max(gap, float(pairs.gap.min())) if gap <= 1 else math.nan
 
 
-def _pairs(estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator) -> _Pairs:
-    """All pairs of a fold, or `MAX_PAIRS` random pairs if there are more."""
+def _pairs(
+    estimate: FloatArray, truth: FloatArray, codes: Codes, *, rng: np.random.Generator, most: int = MAX_PAIRS
+) -> _Pairs:
+    """All pairs of a fold, or as many random pairs as given if there are more."""
     n, n_pairs = len(truth), len(truth) * (len(truth) - 1) // 2
-    drawn = rng.choice(n_pairs, MAX_PAIRS, replace=False) if n_pairs > MAX_PAIRS else np.arange(n_pairs)
+    drawn = rng.choice(n_pairs, most, replace=False) if n_pairs > most else np.arange(n_pairs)
     left = n_pairs - 1 - drawn  # pairs are numbered row by row above the diagonal, as by numpy.triu_indices
     from_last = ((np.sqrt(8 * left + 1) - 1) / 2).astype(np.intp)
     first, second = n - 2 - from_last, n - 1 - left + from_last * (from_last + 1) // 2

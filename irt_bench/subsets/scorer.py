@@ -3,9 +3,8 @@
 A scorer is made from a `SelectionBasis` during calibration, or from a `SubsetRecord` when a user scores models. Both
 use the same code, so the errors found by cross-validation apply to the scores of a user.
 
-A `ModelScorer` reads thousands of subsets, such as random ones. Item parameters enter as curves averaged over their
-draws. With items independent given the data, that is the posterior of ability over infinitely many draws, where
-`summarise_responses` takes eight. Estimates differ by that noise alone.
+Item parameters enter as curves averaged over their draws. With items independent given the data, that is the posterior
+of ability over all values of the parameters. A `ModelScorer` reads thousands of subsets, such as random ones.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from numpy.polynomial.hermite_e import hermegauss
 
-from irt_bench.analysis.abilities import abilities_given_draws
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, Positions
@@ -31,16 +28,13 @@ from irt_bench.subsets.basis import (
     SPREAD_NODES,
     Selection,
     SelectionBasis,
-    as_answers,
-    draw_curves,
     full_scores,
+    sum_curves,
 )
 from irt_bench.subsets.subset import SubsetRecord
 
-ITEM_DRAWS: Final = 8  # of the item parameters, for abilities
+ITEM_DRAWS: Final = 8  # of the item parameters, for their mean curves
 DRAW_SEED: Final = 20240522  # fixed, so that estimates are not random
-ABILITY_POINTS, _POINT_WEIGHTS = hermegauss(11)  # of each ability's posterior, in sds
-POINT_WEIGHTS: Final = _POINT_WEIGHTS / _POINT_WEIGHTS.sum()
 MIN_PROBABILITY: Final = 1e-12  # keeps logarithms finite
 WIDE_PRIOR_SD: Final = 3.0  # shrinks models outside the range of the calibration models less than N(0, 1)
 
@@ -96,8 +90,8 @@ class SubsetScorer:
     @cached_property
     def expected_curves(self) -> FloatArray:
         """Probability of a right answer, mean over draws of the parameters, shape (item, node)."""
-        found = sum(draw_curves(self.draws.at(slice(k, k + 1)), self.nodes)[0] for k in range(ITEM_DRAWS))
-        return np.asarray(found / ITEM_DRAWS)
+        found = sum_curves(self.draws, self.targets, self.nodes)[0] / ITEM_DRAWS
+        return np.clip(found, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
 
     @cached_property
     def curves(self) -> FloatArray:
@@ -232,24 +226,23 @@ def make_scorer(
     Without `intervals`, `SubsetScorer.unseen_sd` is 0: computing it takes most of the time.
     """
     chosen = selection.items
-    others = np.setdiff1d(np.arange(basis.counts.n_items), chosen)
-    target, chance, unseen_sd = basis.target, basis.curves.chance, np.zeros(len(ABILITY_NODES))
-    if intervals and len(others):
-        seen = draw_curves(basis.curve_draws.at((slice(None), chosen)), SPREAD_NODES)
-        unseen_draws = basis.curves.total_draws - np.einsum("i,din->dn", target[chosen], seen)
-        unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, unseen_draws.std(axis=0))
+    target, chance = basis.target[chosen], basis.curves.chance[chosen]
+    unseen_sd = np.zeros(len(ABILITY_NODES))
+    if intervals and len(chosen) < basis.counts.n_items:
+        seen = sum_curves(basis.curve_draws.at((slice(None), chosen)), target, SPREAD_NODES)[1]
+        unseen_sd = np.interp(ABILITY_NODES, SPREAD_NODES, (basis.curves.total_draws - seen.T).std(axis=0))
     difficulty_sd, discrimination_sd = basis.parameter_sds
     return SubsetScorer(
         items=basis.counts.items.index[chosen],
         weights=weights,
-        targets=target[chosen],
+        targets=target,
         parameters=basis.parameters.at(chosen),
         difficulty_sd=difficulty_sd[chosen],
         discrimination_sd=discrimination_sd[chosen],
         nodes=ABILITY_NODES,
-        unseen=target[others] @ chance[others],
+        unseen=np.maximum(basis.expected_score - target @ chance, 0),  # below it by rounding
         unseen_sd=unseen_sd,
-        answer_variance=target[others] ** 2 @ (chance[others] * (1 - chance[others])),
+        answer_variance=np.maximum(basis.answer_variance - target**2 @ (chance * (1 - chance)), 0),
     )
 
 
@@ -274,51 +267,49 @@ def scorer_of(subset: SubsetRecord) -> SubsetScorer:
     )
 
 
-def summarise_responses(scorer: SubsetScorer, counts: ResponseCounts) -> ResponseSummary:
+def summarise_responses(
+    scorer: SubsetScorer, counts: ResponseCounts, items: Positions | None = None
+) -> ResponseSummary:
     """Summarise responses to the items of a scorer, in its order: ability, and contributions to the full score.
 
-    Cells may be missing.
+    Cells may be missing; `items` are the positions of the items in `counts`, by default all.
     """
-    counts = as_answers(counts)
-    abilities = abilities_given_draws(counts, scorer.draws, n_draws=ITEM_DRAWS)
-    shares, asked = np.nan_to_num(counts.proportions(), copy=False), counts.asked
+    places = slice(None) if items is None else items
+    right, trials = counts.correct[:, places].astype(np.float64), counts.trials[:, places]
+    asked = trials > 0
+    shares = right / np.maximum(trials, 1)
     missing = np.where(asked, 0.0, scorer.targets)
-    ability, ability_sd = (abilities[name].to_numpy(dtype=np.float64)[:, None] for name in ("ability", "ability_sd"))
-    points = ability + ability_sd * ABILITY_POINTS
     # Curves have one row for all models if no cell is missing, otherwise one row per model.
     some = missing.any()
     more = missing @ scorer.curves if some else np.zeros((1, len(scorer.nodes)))
     spread = missing**2 @ (scorer.curves * (1 - scorer.curves)) if some else more
-    unseen = interpolate(scorer.unseen + more, scorer.nodes, points)
-    seen_curve = (scorer.targets - missing) @ scorer.curves if some else scorer.targets @ scorer.curves
-    expected_seen = interpolate(np.atleast_2d(seen_curve), scorer.nodes, points)
-    answer_variance = interpolate(scorer.answer_variance + spread, scorer.nodes, points)
-    item_sd = interpolate(scorer.unseen_sd[None], scorer.nodes, points)
-    mean_unseen = unseen @ POINT_WEIGHTS
-    by_ability = (unseen - mean_unseen[:, None]) ** 2
-    plug_in = maximum_likelihood_ability(scorer, counts)[:, None]
+    seen = (scorer.targets - missing) @ scorer.curves if some else scorer.targets @ scorer.curves
+    unseen, likelihood = scorer.unseen + more, log_likelihood(right, trials, scorer.expected_curves)
+    posterior = posterior_on(scorer.nodes, likelihood)
+    ability, mean_unseen = posterior @ scorer.nodes, (posterior * unseen).sum(axis=-1)
+    by_ability = (posterior * unseen**2).sum(axis=-1) - mean_unseen**2
+    given = scorer.answer_variance + spread + scorer.unseen_sd**2
+    best = maximum_likelihood_node(scorer, right, trials)
     weight = asked @ scorer.weights
-    weighted = shares @ scorer.weights / np.where(weight > 0, weight, np.nan)
     return ResponseSummary(
-        ability=ability[:, 0],
-        ability_sd=ability_sd[:, 0],
-        answers=np.where(asked, shares, _chances_at(scorer, ability)) if some else shares,
-        weighted=weighted,
+        ability=ability,
+        ability_sd=np.sqrt(posterior @ scorer.nodes**2 - ability**2),
+        answers=np.where(asked, shares, posterior @ scorer.expected_curves.T) if some else shares,
+        weighted=shares @ scorer.weights / np.where(weight > 0, weight, np.nan),
         observed=shares @ scorer.targets,
         asked_share=asked @ scorer.targets,
         unseen=mean_unseen,
-        unseen_plug_in=interpolate(scorer.unseen + more, scorer.nodes, plug_in)[:, 0],
-        expected=mean_unseen + expected_seen @ POINT_WEIGHTS,
-        variance=(by_ability + answer_variance + item_sd**2) @ POINT_WEIGHTS,
-        prediction=_predict(scorer, counts, shares, scorer.unseen + more),
+        unseen_plug_in=np.take_along_axis(np.broadcast_to(unseen, posterior.shape), best[:, None], axis=1)[:, 0],
+        expected=mean_unseen + (posterior * seen).sum(axis=-1),
+        variance=np.maximum(by_ability, 0) + (posterior * given).sum(axis=-1),
+        prediction=Prediction.of(
+            posterior_on(scorer.nodes, likelihood, WIDE_PRIOR_SD),
+            scorer.expected_curves,
+            unseen,
+            (shares, asked),
+            (scorer.weights, scorer.targets),
+        ),
     )
-
-
-def _predict(scorer: SubsetScorer, counts: ResponseCounts, shares: FloatArray, unseen: FloatArray) -> Prediction:
-    chances_ = np.clip(scorer.expected_curves, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    likelihood = log_likelihood(counts.correct, counts.trials, chances_)
-    posterior = posterior_on(scorer.nodes, likelihood, WIDE_PRIOR_SD)
-    return Prediction.of(posterior, chances_, unseen, (shares, counts.asked), (scorer.weights, scorer.targets))
 
 
 def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:
@@ -336,29 +327,13 @@ def posterior_on(nodes: FloatArray, likelihood: FloatArray, prior_sd: float = 1.
     return np.asarray(density)
 
 
-def interpolate(curves: FloatArray, nodes: FloatArray, at: FloatArray) -> FloatArray:
-    """Interpolate curves, shape (1 or model, node), at abilities of shape (model, point); constant beyond the ends."""
-    if len(curves) == 1:
-        return np.asarray(np.interp(at, nodes, curves[0]))
-    right = np.clip(np.searchsorted(nodes, at), 1, len(nodes) - 1)
-    share = np.clip((at - nodes[right - 1]) / (nodes[right] - nodes[right - 1]), 0, 1)
-    low, high = (np.take_along_axis(curves, place, axis=1) for place in (right - 1, right))
-    return low + share * (high - low)
-
-
-def _chances_at(scorer: SubsetScorer, ability: FloatArray) -> FloatArray:
-    """Probability of a right answer, shape (model, item), for abilities of shape (model, 1)."""
-    return response_probabilities(scorer.parameters, ability)[0]
-
-
-def maximum_likelihood_ability(scorer: SubsetScorer, counts: ResponseCounts) -> FloatArray:
+def maximum_likelihood_node(scorer: SubsetScorer, correct: npt.NDArray[Any], trials: npt.NDArray[Any]) -> Positions:
     """Node with the highest likelihood for each model, as in the published p-IRT.
 
     It is the last node if all answers are right, the first if all are wrong.
     """
     curves = np.clip(scorer.curves, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    likelihood = log_likelihood(counts.correct, counts.trials, curves)
-    return np.asarray(scorer.nodes[likelihood.argmax(axis=1)])
+    return np.asarray(log_likelihood(correct, trials, curves).argmax(axis=1))
 
 
 MAX_KEPT: Final = 1_000  # subsets, or blocks of them, whose expectations are kept for other weights
@@ -415,10 +390,6 @@ class ModelScorer:
             found.append((np.log(chance) - wrong, wrong))
         return tuple(found)
 
-    @cached_property
-    def _total(self) -> FloatArray:
-        return np.asarray(self.basis.target @ self.basis.curves.chance)
-
     def read(self, chosen: WeightedItems, *, expected: bool = True, wide: bool = False) -> ResponseSummary:
         """Compute what estimators need from the responses to some items or to many subsets, without variances.
 
@@ -463,7 +434,7 @@ class ModelScorer:
                 "ability": posterior @ ABILITY_NODES,
                 "unseen": np.einsum("...mn,...mn->...m", posterior, everywhere),
                 "unseen_plug_in": np.take_along_axis(everywhere, best, axis=-1)[..., 0],
-                "expected": posterior @ self._total,
+                "expected": posterior @ self.basis.expected_score,
             }
             if len(self._expected) < MAX_KEPT:
                 self._expected[key] = found
@@ -476,7 +447,7 @@ class ModelScorer:
             right, trials = self._of(self._right, items), self._of(self._trials, items)
             asked = self._of(self._asked, items) * self.basis.target[items][..., None, :]
             likelihoods = [right @ log_odds[items] + trials @ wrong[items] for log_odds, wrong in self._logs]
-            self._last = key, likelihoods, self._total - asked @ self.basis.curves.chance[items]
+            self._last = key, likelihoods, self.basis.expected_score - asked @ self.basis.curves.chance[items]
         return self._last[1:]
 
     @staticmethod

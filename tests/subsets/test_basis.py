@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from irt_bench.analysis.curves import correct_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.errors import AnalysisError, SubsetError
 from irt_bench.subsets.basis import (
     ABILITY_NODES,
     SPREAD_NODES,
     SelectionBasis,
-    draw_curves,
     item_curves,
     negative_items,
 )
@@ -29,7 +29,7 @@ def test_curves_are_the_formula_at_every_node(steepest):
     shape, target = (5, 40), np.full(40, 1 / 40)
     difficulty, discrimination = (rng.uniform(-limit, limit, shape) for limit in (9, steepest))
     drawn = ItemParameters(difficulty, discrimination, rng.uniform(0, 0.3, shape), np.full(shape, 0.95))
-    found, expected = item_curves(drawn, target), draw_curves(drawn, ABILITY_NODES)
+    found, expected = item_curves(drawn, target), correct_probabilities(drawn.at((..., None)), ABILITY_NODES)
     assert found.chance == pytest.approx(expected.mean(axis=0), rel=1e-10, abs=1e-300)
     total = np.einsum("i,din->dn", target, expected)
     assert found.total_draws == pytest.approx(total[:, np.searchsorted(ABILITY_NODES, SPREAD_NODES)])

@@ -33,7 +33,7 @@ from irt_bench.subsets.adaptive import ITEM_DRAWS, NODES, item_bank
 from irt_bench.subsets.estimators import ESTIMATORS
 from irt_bench.subsets.harness import inspect_adaptive, lm_eval_task
 from irt_bench.subsets.harness.inspect_adaptive import LiveTest
-from irt_bench.subsets.scorer import ABILITY_POINTS, POINT_WEIGHTS, WIDE_PRIOR_SD, SubsetScorer, scorer_of
+from irt_bench.subsets.scorer import WIDE_PRIOR_SD, SubsetScorer, scorer_of
 from irt_bench.subsets.subset import SubsetRecord
 
 MODEL_ARGUMENTS: Final = "--model hf --model_args pretrained=ORG/MODEL"
@@ -214,7 +214,6 @@ def task_parameters(subset: SubsetRecord) -> dict[str, Any]:
         "coefficients": coefficients[order].tolist(),
         "curve_share": curve_share,
         "curve": {"ability": scorer.nodes.tolist(), "score": curve.tolist()},
-        "points": {"at": ABILITY_POINTS.tolist(), "weight": POINT_WEIGHTS.tolist()},
         "weights": scorer.weights[order].tolist(),
         "spline": subset.numbers.spline.model_dump() if subset.numbers.spline is not None else None,
         "target_weights": scorer.targets[order].tolist(),

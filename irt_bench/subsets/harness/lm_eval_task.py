@@ -16,7 +16,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FUNCTION = "!function "  # tag of functions in the YAML of the harness
-STEPS = 481  # nodes of ability, from -6 to 6
 
 
 @functools.cache
@@ -53,25 +52,20 @@ def full_score(values: Iterable[float]) -> float:
     answers = _in_order([float(value) for value in values])
     if len(answers) != len(exported["doc_ids"]):
         raise ValueError(f"{len(answers)} answers for {len(exported['doc_ids'])} documents; run without --limit.")
-    curve, points = exported["curve"], exported["points"]
-    predicted = _under_wide_prior(answers, exported)
+    nodes, logs = exported["curve"]["ability"], _log_likelihood(answers, exported)
+    predicted = _posterior(nodes, logs, exported["wide_prior_sd"])
     low, high = exported["ability_range"] or (-math.inf, math.inf)
-    if sum(mass for mass, node in zip(predicted, curve["ability"], strict=True) if not low <= node <= high) > 0.5:
+    if sum(mass for mass, node in zip(predicted, nodes, strict=True) if not low <= node <= high) > 0.5:
         return math.nan  # a regression is not valid outside the range of its calibration models
-    if exported["wide"]:
-        mean, unseen = math.nan, sum(mass * score for mass, score in zip(predicted, curve["score"], strict=True))
-    else:
-        mean, sd = _ability(answers, exported["draws"])
-        unseen = sum(
-            weight * _interpolate(mean + sd * point, curve["ability"], curve["score"])
-            for point, weight in zip(points["at"], points["weight"], strict=True)
-        )
+    posterior = predicted if exported["wide"] else _posterior(nodes, logs, 1.0)
+    unseen = sum(mass * score for mass, score in zip(posterior, exported["curve"]["score"], strict=True))
     found: float = exported["constant"] + exported["curve_share"] * unseen
     found += sum(c * y for c, y in zip(exported["coefficients"], answers, strict=True))
     if exported["spline"]:
         weighted = sum(w * y for w, y in zip(exported["weights"], answers, strict=True)) / sum(exported["weights"])
         spline = exported["spline"]
         found += _extended(weighted, spline["score"], spline["score_part"])
+        mean = sum(mass * node for mass, node in zip(posterior, nodes, strict=True))
         found += _extended(mean, spline["ability"], spline["ability_part"])
     observed: float = sum(t * y for t, y in zip(exported["target_weights"], answers, strict=True))
     asked_share: float = sum(exported["target_weights"])
@@ -85,36 +79,28 @@ def _in_order(answers: list[float]) -> list[float]:
     return [answer for _, answer in sorted(zip(places, answers, strict=True))]
 
 
-def _ability(answers: list[float], draws: Sequence[Sequence[Sequence[float]]]) -> tuple[float, float]:
-    """Posterior mean and sd of ability, prior N(0, 1), averaged over draws of the item parameters."""
-    nodes = [-6 + 12 * step / (STEPS - 1) for step in range(STEPS)]
-    mixture = [0.0] * STEPS
-    for items in draws:
-        logs = [-node * node / 2 + sum(map(_log_chance, answers, items, [node] * len(items))) for node in nodes]
-        density = [math.exp(value - max(logs)) for value in logs]
-        total = sum(density)
-        mixture = [old + new / total for old, new in zip(mixture, density, strict=True)]
-    total = sum(mixture)
-    mean = sum(node * mass for node, mass in zip(nodes, mixture, strict=True)) / total
-    square = sum((node - mean) ** 2 * mass for node, mass in zip(nodes, mixture, strict=True)) / total
-    return mean, math.sqrt(square)
-
-
-def _under_wide_prior(answers: list[float], exported: Mapping[str, Any]) -> list[float]:
-    """Posterior of ability on the nodes of the curve with the wide prior, from probabilities averaged over draws."""
-    nodes, by_item = exported["curve"]["ability"], list(zip(*exported["draws"], strict=True))
-    logs = []
-    for place, node in enumerate(nodes):
-        before, after = nodes[max(place - 1, 0)], nodes[min(place + 1, len(nodes) - 1)]
-        spacing = (after - before) / (1 if place in (0, len(nodes) - 1) else 2)
-        total = math.log(spacing) - (node / exported["wide_prior_sd"]) ** 2 / 2
+def _log_likelihood(answers: list[float], exported: Mapping[str, Any]) -> list[float]:
+    """Log-likelihood at the nodes of the curve, from probabilities averaged over draws of the item parameters."""
+    by_item, logs = list(zip(*exported["draws"], strict=True)), []
+    for node in exported["curve"]["ability"]:
+        total = 0.0
         for answer, draws in zip(answers, by_item, strict=True):
             chance = sum(math.exp(_log_chance(1.0, item, node)) for item in draws) / len(draws)
             chance = min(max(chance, 1e-12), 1 - 1e-12)
             total += answer * math.log(chance) + (1 - answer) * math.log(1 - chance)
         logs.append(total)
-    density = [math.exp(value - max(logs)) for value in logs]
-    return [mass / sum(density) for mass in density]
+    return logs
+
+
+def _posterior(nodes: Sequence[float], logs: Sequence[float], prior_sd: float) -> list[float]:
+    """Posterior of ability on the nodes, prior N(0, prior_sd^2)."""
+    places = range(len(nodes))
+    widths = [nodes[min(place + 1, places[-1])] - nodes[max(place - 1, 0)] for place in places]
+    widths = [2 * widths[0], *widths[1:-1], 2 * widths[-1]]
+    values = [log - (node / prior_sd) ** 2 / 2 for log, node in zip(logs, nodes, strict=True)]
+    density = [width * math.exp(value - max(values)) for width, value in zip(widths, values, strict=True)]
+    total = sum(density)
+    return [mass / total for mass in density]
 
 
 def _log_chance(answer: float, item: Sequence[float], ability: float) -> float:
