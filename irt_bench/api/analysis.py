@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import pandas as pd
 
-from irt_bench.analysis.agreement import AbilityAccuracyComparison
 from irt_bench.analysis.classical import Reliability, item_statistics, score_reliability
 from irt_bench.analysis.transfer import compare_transfer
 from irt_bench.api.display import draw, html_checks, html_frame, html_lines, notebook_html, saved_folder
-from irt_bench.checks.check_fit import ModelChecks
 from irt_bench.files import replacing, write_csv, write_json
 from irt_bench.report import figures
 from irt_bench.report.tables.text import interval_text
@@ -24,6 +22,8 @@ from irt_bench.responses.table import Finding
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from irt_bench.analysis.agreement import AbilityAccuracyComparison
+    from irt_bench.checks.check_fit import ModelChecks
     from irt_bench.report.figures import FigureLook
 
 SHOWN: Final = ("proportion_correct", "item_rest_correlation", "flags")

@@ -12,11 +12,8 @@ import pandas as pd
 from irt_bench import names
 from irt_bench.api.display import draw, html_frame, html_lines, notebook_html, plural, saved_folder
 from irt_bench.api.model_scores import RecipeComparison
-from irt_bench.api.subset import Subset
 from irt_bench.errors import AnalysisError, unknown_choice
 from irt_bench.files import write_csv, write_json
-from irt_bench.inference.fit import FitResult
-from irt_bench.inference.settings import NUTSSettings, SVISettings
 from irt_bench.names import SamplerName
 from irt_bench.report import figures
 from irt_bench.report.tables.text import POINTS
@@ -27,7 +24,6 @@ from irt_bench.variance.detect import compare_recipes as recipe_table
 from irt_bench.variance.metrics import N_BOOTSTRAP
 from irt_bench.variance.paired_scores import compare_variance
 from irt_bench.variance.scores import ACCURACY, RunScores
-from irt_bench.variance.seed_effect import SeedModelResult, model_seed_effects, seed_model_settings
 from irt_bench.variance.seed_variance import SeedVarianceResult, analyse_seed_variance, one_measure, with_subtasks_from
 from irt_bench.variance.variance_curve import N_SUBSETS
 from irt_bench.workers import Progress
@@ -35,7 +31,11 @@ from irt_bench.workers import Progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from irt_bench.api.subset import Subset
+    from irt_bench.inference.fit import FitResult
+    from irt_bench.inference.settings import NUTSSettings, SVISettings
     from irt_bench.report.figures import FigureLook
+    from irt_bench.variance.seed_effect import SeedModelResult
 
 VariancePlot = Literal["steps", "curve", "measures", "subtasks", "needed"]
 TABLES: Final = (
@@ -321,7 +321,11 @@ def seed_variance(
     _check_detection(difference, power)
     if seed_model is None and (fit is not None or subset is not None):
         raise AnalysisError("fit and subset belong to the seed model; give seed_model='svi' or seed_model='nuts' too.")
-    settings = seed_model_settings(seed_model, seed) if isinstance(seed_model, str) else seed_model
+    settings = seed_model
+    if isinstance(settings, str):
+        from irt_bench.variance.seed_effect import seed_model_settings  # fits take a quarter of a second to import
+
+        settings = seed_model_settings(settings, seed)
     table, columns = _table(responses, group), _columns(run)
     found = analyse_seed_variance(
         table, run_columns=columns, seed=seed, difference=difference, power=power,
@@ -329,6 +333,8 @@ def seed_variance(
     )  # fmt: skip
     if settings is None:
         return SeedVariance(found)
+    from irt_bench.variance.seed_effect import model_seed_effects
+
     weights = None if subset is None else pd.Series({item.id: item.weight for item in subset.record.items})
     items = None if fit is None else fit.posterior
     return SeedVariance(

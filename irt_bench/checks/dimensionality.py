@@ -11,7 +11,6 @@ from scipy.special import ndtr, ndtri
 from irt_bench.arrays import BoolArray, FloatArray
 from irt_bench.checks.fitted_responses import FittedResponses, Limit, above_limit, not_applicable
 from irt_bench.inference.convergence import Check
-from irt_bench.inference.fast.dimensional import clustered_error
 
 CORRECTION: Final = 0.5  # responses added to an empty cell of a table, as psych::tetrachoric does
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -216,6 +215,8 @@ def compare_dimensions(fitted: FittedResponses, rng: np.random.Generator) -> Dim
     score on held-out responses. Prediction errors are dependent within models and within items: the standard error is
     the larger of those clustered by model and by item. Of more than a million cells, a random sample of items is used.
     """
+    from irt_bench.inference.fast.dimensional import clustered_error  # noqa: PLC0415 - compiled loops
+
     n_models, n_items = fitted.correct.shape
     most = max(MAX_CELLS // n_models, MIN_SAMPLED_ITEMS)
     some = np.sort(rng.choice(n_items, most, replace=False)) if n_items > most else np.arange(n_items)

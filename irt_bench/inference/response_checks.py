@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import xarray as xr
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from irt_bench import names
 from irt_bench.arrays import Array, distinct_rows
@@ -103,7 +103,7 @@ def overlap_check(irt_model: IRTModel, counts: ResponseCounts) -> tuple[Check, .
     if taken.shape[1] < 2 or taken[answering].all():
         return (_not_applicable("overlap", "all models answered items of all groups"),)
     common = taken.T.astype(np.int64) @ taken
-    tree = minimum_spanning_tree(-np.triu(common, 1).astype(float)).tocoo()
+    tree = scipy.sparse.csgraph.minimum_spanning_tree(-np.triu(common, 1).astype(float)).tocoo()
     labels = np.array(irt_model.dimension_names)[own]
     weakest = int(np.argmax(tree.data)) if len(tree.data) else 0
     linked = len(tree.data) == taken.shape[1] - 1
