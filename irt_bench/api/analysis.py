@@ -269,7 +269,14 @@ class FitChecks:
         """
         return draw(kind, {"checks": lambda: figures.checks_figure(self.result)}, **look)
 
-    def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        about: Mapping[str, Any] | None = None,
+        draw_figures: bool = True,
+        safe_csv: bool = False,
+    ) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench check`` does.
 
         Parameters
@@ -278,6 +285,8 @@ class FitChecks:
             A new folder, or one that was written before.
         about : mapping, optional
             Further entries of ``summary.json``.
+        draw_figures : bool
+            Whether figures are written too.
         safe_csv : bool
             Whether texts that a spreadsheet would run as a formula get a ' in front.
         """
@@ -287,7 +296,8 @@ class FitChecks:
                 write_csv(table, path / f"{name}.csv", safe=safe_csv)
             for name, table in (("pairs", found.pairs), ("differences", found.differences)):
                 write_csv(table, path / f"{name}.csv", safe=safe_csv, index=False)
-            figures.save_figure(figures.checks_figure(found), path / "checks.png")
+            if draw_figures:
+                figures.save_figure(figures.checks_figure(found), path / "checks.png")
             write_json(path / "summary.json", found.to_dict() | dict(about or {}))
 
 
@@ -371,10 +381,18 @@ class AccuracyComparison:
         }
         return draw(kind, kinds, **look)
 
-    def save(self, folder: str | Path, *, about: Mapping[str, Any] | None = None, safe_csv: bool = False) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        about: Mapping[str, Any] | None = None,
+        draw_figures: bool = True,
+        safe_csv: bool = False,
+    ) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench compare`` does; see `FitChecks.save`."""
         with saved_folder(folder) as path:
             for name in ("models", "discordant", "confirmation", "items"):
                 write_csv(getattr(self.result, name), path / f"{name}.csv", safe=safe_csv, index=name != "discordant")
-            figures.save_figure(figures.comparison_figure(self.result), path / "comparison.png")
+            if draw_figures:
+                figures.save_figure(figures.comparison_figure(self.result), path / "comparison.png")
             write_json(path / "summary.json", self.result.to_dict() | dict(about or {}))

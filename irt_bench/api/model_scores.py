@@ -161,18 +161,19 @@ class ModelScores:
         table = self.models(chosen)
         return draw(kind, {"scores": lambda: figures.scores_figure(table, chosen, self.measure)}, **look)
 
-    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+    def save(self, folder: str | Path, *, draw_figures: bool = True, safe_csv: bool = False) -> None:
         """Write tables, figure and summary into a folder, as ``irt-bench scores`` does.
 
         Parameters
         ----------
-        folder, safe_csv
+        folder, draw_figures, safe_csv
             As in `FitChecks.save`.
         """
         with saved_folder(folder) as path:
             write_csv(self.scores, path / "models.csv", safe=safe_csv)
             write_csv(self.differences, path / "pairs.csv", safe=safe_csv, index=False)
-            figures.save_figure(self.plot(), path / "scores.png")
+            if draw_figures:
+                figures.save_figure(self.plot(), path / "scores.png")
             write_json(path / "summary.json", self.to_dict())
 
 

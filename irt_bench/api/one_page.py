@@ -108,19 +108,35 @@ def report_responses(
     given = {"benchmark": benchmark, "score_models": score_models or None, "seed": seed}
     named = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory() as folder:
-        _analyse(table, Path(folder), seed, progress, score_models=score_models)
+        _analyse(table, Path(folder), seed, progress, score_models=score_models, draw_figures=keep is not None)
         call = call or f"report_responses({named})"
         return write_report([Path(folder)], Path(output), title=title, call=call, kept=keep is not None)
 
 
-def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress | None, *, score_models: bool) -> None:
-    """Write the results of all commands as these do, each into a folder of its own, and of several benchmarks too."""
+def _analyse(
+    table: ResponseTable,
+    folder: Path,
+    seed: int,
+    progress: Progress | None,
+    *,
+    score_models: bool,
+    draw_figures: bool,
+) -> None:
+    """Write the results of all commands as these do, each into a folder of its own, and of several benchmarks too.
+
+    The page has figures of its own: those of the folders are for who keeps them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    notes = _analyse_models(table, folder, seed, progress)
+    notes = _analyse_models(table, folder, seed, progress, draw_figures=draw_figures)
     benchmarks = [str(name) for name in table.benchmarks]
     n_replicates = MANY_REPLICATES if len(benchmarks) > MAX_FULL else REPLICATES
     analyse = partial(
-        _analyse_benchmark, seed=seed, progress=progress, score_models=score_models, replicates=n_replicates
+        _analyse_benchmark,
+        seed=seed,
+        progress=progress,
+        score_models=score_models,
+        replicates=n_replicates,
+        draw_figures=draw_figures,
     )
     if len(benchmarks) == 1:
         notes += analyse(table.one_benchmark(), folder)
@@ -136,18 +152,20 @@ def _analyse(table: ResponseTable, folder: Path, seed: int, progress: Progress |
         write_json(folder / NOTES, {"notes": notes})
 
 
-def _analyse_models(table: ResponseTable, folder: Path, seed: int, progress: Progress | None) -> list[str]:
+def _analyse_models(
+    table: ResponseTable, folder: Path, seed: int, progress: Progress | None, *, draw_figures: bool
+) -> list[str]:
     """Scores over all benchmarks; where there are seeds, their variance, and two recipes compared; what is left out."""
     notes = []
     try:
-        model_scores(table, models=_last_checkpoints(table.models)).save(folder / SCORES)
+        model_scores(table, models=_last_checkpoints(table.models)).save(folder / SCORES, draw_figures=draw_figures)
     except AnalysisError as reason:
         notes.append(f"Scores of models are left out: {reason}")
     seeded = names.SEED in table.models and table.models[names.SEED].notna().any()
     try:
         if seeded:
             found = seed_variance(table, difference=DIFFERENCE, seed=seed, progress=progress)
-            found.save(folder / VARIANCE)
+            found.save(folder / VARIANCE, draw_figures=draw_figures)
             recipes = list(found.result.metrics[names.RUN].unique())
             if len(recipes) == 2:
                 compare_recipes(table, *map(str, recipes)).save(folder / RECIPES)
@@ -176,6 +194,7 @@ def _analyse_benchmark(
     progress: Progress | None,
     score_models: bool,
     replicates: int,
+    draw_figures: bool,
 ) -> list[str]:
     """Items, a fit, its checks, and ability against accuracy, on one benchmark; what of this is left out, and why."""
     counts = table.counts()
@@ -191,9 +210,9 @@ def _analyse_benchmark(
         return [FRACTIONAL, NO_CHECKS]
     about = {"benchmark": counts.benchmark, "fit": FIT, "converged": fitted.converged}
     fitted.check(replicates=replicates, seed=seed, progress=progress).save(
-        folder / CHECKS, about=about | {"group": None}
+        folder / CHECKS, about=about | {"group": None}, draw_figures=draw_figures
     )
-    fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about)
+    fitted.compare_accuracy(seed=seed).save(folder / COMPARISON, about=about, draw_figures=draw_figures)
     return []
 
 

@@ -232,12 +232,12 @@ class SeedVariance:
             raise AnalysisError("the seeds that are needed depend on the difference to detect; give difference=.")
         return figures.needed_figure(self.needed(), benchmark)
 
-    def save(self, folder: str | Path, *, safe_csv: bool = False) -> None:
+    def save(self, folder: str | Path, *, draw_figures: bool = True, safe_csv: bool = False) -> None:
         """Write tables, figures and summary into a folder, as ``irt-bench variance`` does.
 
         Parameters
         ----------
-        folder, safe_csv
+        folder, draw_figures, safe_csv
             As in `FitChecks.save`.
         """
         found = self.result
@@ -246,7 +246,7 @@ class SeedVariance:
                 write_csv(getattr(found, name), path / f"{name}.csv", safe=safe_csv, index=False)
             if self.modelled is not None:
                 write_csv(self.modelled.table, path / "seed_model.csv", safe=safe_csv, index=False)
-            for place, benchmark in enumerate(found.metrics[names.BENCHMARK].unique()):
+            for place, benchmark in enumerate(found.metrics[names.BENCHMARK].unique() if draw_figures else ()):
                 name = figures.file_name(str(benchmark), place)
                 figures.save_figure(figures.steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
                 figures.save_figure(figures.curve_figure(found, str(benchmark)), path / f"curve-{name}.png")

@@ -67,7 +67,8 @@ def simulated_variances(
     parts = [size for size in sizes if size < n_items]
     added = np.empty((n_subsets, len(sizes), n_steps * n_seeds))  # by the items that a subset has more than the last
     for subset in added[:, : len(parts)] if parts else ():
-        np.add.reduceat(rows[rng.permutation(n_items)[: parts[-1]]], [0, *parts[:-1]], axis=0, out=subset)
+        some = rows.take(rng.permutation(n_items)[: parts[-1]], axis=0)  # four times as fast as indexing
+        np.add.reduceat(some, [0, *parts[:-1]], axis=0, out=subset)
     if len(parts) < len(sizes):
         added[:, -1] = rows.sum(axis=0) - added[:, :-1].sum(axis=1)
     scores = (added.cumsum(axis=1) / np.asarray(sizes)[:, None]).reshape(n_subsets, len(sizes), n_steps, n_seeds)

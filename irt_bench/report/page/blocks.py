@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from irt_bench.files import without_formulas
@@ -84,7 +85,9 @@ def inline_svg(figure: Figure, prefix: str) -> str:
         points.set_gid(name)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # a label in another script
-        figure.savefig(target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        # `savefig` would draw all of it twice, first to lay it out.
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(target, metadata=metadata)  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(target.getvalue())  # noqa: S314 - Matplotlib wrote it
     for group in root.iter():
         if group.get("id") in texts:
