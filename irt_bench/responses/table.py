@@ -170,7 +170,8 @@ class ResponseTable:
         kept = {names.BENCHMARK: benchmarks, names.MODEL: models.index, names.ITEM: items.index.get_level_values(1)}
         for key, labels in kept.items():
             categories = categorical(answers[key]).categories
-            answers[key] = answers[key].cat.set_categories(categories[categories.isin(labels)])
+            places = categories.get_indexer(pd.Index(labels))  # many times as fast as isin
+            answers[key] = answers[key].cat.set_categories(categories[np.unique(places[places >= 0])])
         models, items = tidied(models, dropping=models.columns), tidied(items, dropping=items.columns)
         answers = _right_or_wrong(tidied(answers, dropping=PER_ANSWER), items)
         return replace(self, answers=answers, models=models, items=items, entries=entries)
