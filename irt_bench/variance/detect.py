@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy
 from scipy import special
 
 from irt_bench import names
@@ -23,7 +22,7 @@ from irt_bench.errors import AnalysisError
 from irt_bench.names import INTERVAL
 from irt_bench.variance.moments import item_covariance, trial_noise, without_rounding
 from irt_bench.variance.scores import ACCURACY, RunScores, mean_over_items
-from irt_bench.variance.small_sample import satterthwaite_df, sd_interval
+from irt_bench.variance.small_sample import increasing_root, normal_density, satterthwaite_df, sd_interval
 
 POWER: Final = 0.8
 LEVEL: Final = 0.05  # of the two-sided test
@@ -133,11 +132,12 @@ def detectable_shift(df: float, *, power: float = POWER, level: float = LEVEL) -
     # Integrates the noncentral t over its chi-square: SciPy gives NaN for few degrees of freedom and large shifts.
     scale = np.sqrt(special.chdtri(df, (1 + NODES) / 2) / df)
 
-    def lacking(shift: float) -> float:
-        reached = special.ndtr(shift - critical * scale) + special.ndtr(-shift - critical * scale)
-        return float(reached @ WEIGHTS) / 2 - power
+    def excess(shift: FloatArray) -> tuple[FloatArray, FloatArray]:
+        upper, lower = shift - critical * scale, -shift - critical * scale
+        reached = (special.ndtr(upper) + special.ndtr(lower)) @ WEIGHTS / 2
+        return reached - power, (normal_density(upper) - normal_density(lower)) @ WEIGHTS / 2
 
-    return float(scipy.optimize.brentq(lacking, 0.0, critical * 10 + 10))
+    return float(increasing_root(excess, np.asarray(0.0), np.asarray(critical * 10 + 10)))
 
 
 def seeds_needed(noise: DifferenceNoise, n_items: int, difference: float, *, power: float = POWER) -> float:

@@ -9,7 +9,7 @@ Degrees of freedom of mean squares over items are estimated from the spread over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -24,8 +24,8 @@ from irt_bench.variance.moments import Codes
 N_DRAWS: Final = 2000  # of distributions without a closed form: errors of quantiles are about 2% of the width
 MIN_SEEDS_TO_CORRELATE: Final = 5  # with fewer seeds the correlation of steps is not estimated
 DF_GRID: Final = np.geomspace(0.25, 1e7, 4000)  # degrees of freedom of a table of chi variables
-
-
+MAX_STEPS: Final = 60  # to a root; Newton's method takes some five
+TOLERANCE: Final = 1e-9  # of the last of them, relative, after which Newton's method is exact
 N_NORMAL: Final = 2_000_000  # normal values for a table of a median absolute deviation: errors of about 1%
 MIN_SEEDS_ROBUST: Final = 3  # with two seeds, neither is an outlier
 
@@ -310,15 +310,45 @@ def ratio_interval(
 
 
 def _mixture_quantile(centres: FloatArray, share: float) -> FloatArray:
-    """Quantile of a mixture of unit normals with equal weights, by bisection; NaN if a centre is not finite."""
+    """Quantile of a mixture of unit normals with equal weights; NaN if a centre is not finite."""
     finite = np.asarray(np.isfinite(centres).all(axis=-1))
     safe = np.where(finite[..., None], centres, 0.0)
-    low, high = safe.min(axis=-1) - 6, safe.max(axis=-1) + 6
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = special.ndtr(middle[..., None] - safe).mean(axis=-1) < share
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.where(finite, (low + high) / 2, np.nan)
+
+    def above(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        away = x[..., None] - safe
+        return special.ndtr(away).mean(axis=-1) - share, normal_density(away).mean(axis=-1)
+
+    return np.where(finite, increasing_root(above, safe.min(axis=-1) - 6, safe.max(axis=-1) + 6), np.nan)
+
+
+def normal_density(x: FloatArray) -> FloatArray:
+    """Density of the standard normal distribution."""
+    return np.asarray(np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi))
+
+
+def increasing_root(
+    function: Callable[[FloatArray], tuple[FloatArray, FloatArray]], low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """Find the roots of an increasing function between limits: by Newton's method, or bisection where it leaves them.
+
+    Parameters
+    ----------
+    function : callable
+        Returns values and slopes at points of any shape.
+    low, high : arrays of that shape
+        Limits, with the root between them.
+    """
+    following = (low + high) / 2
+    for _ in range(MAX_STEPS):
+        at = following
+        value, slope = function(at)
+        low, high = np.where(value < 0, at, low), np.where(value < 0, high, at)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = at - value / slope
+        following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+        if (np.abs(following - at) <= TOLERANCE * (1 + np.abs(at))).all():
+            break
+    return following
 
 
 def mean_square_draws(

@@ -117,7 +117,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
             figure.set_layout_engine(None)  # as in `_style`: laying out again would move everything a little
-        figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix])
+        png: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if suffix == ".png" else {}  # twice as fast as 6
+        figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix], **png)
 
 
 def log_scale(axes: Axes, which: Literal["x", "y", "both"] = "x") -> None:
