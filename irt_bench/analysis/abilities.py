@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy
 import xarray as xr
 
 from irt_bench.analysis.curves import information, response_curve, response_probabilities
@@ -29,6 +28,7 @@ from irt_bench.analysis.labelled_draws import (
 )
 from irt_bench.arrays import FloatArray, slices
 from irt_bench.errors import AnalysisError, ResponsesWarning, check_range, unknown_choice
+from irt_bench.inference.fast.sweep import interpolation, n_nodes
 from irt_bench.irt_models.populations import POPULATION, AbilityPrior
 from irt_bench.names import ABILITY, CHAIN, DRAW, INTERVAL, MODEL, ScoreMethod
 from irt_bench.responses.canonical import Responses, as_counts
@@ -38,8 +38,8 @@ PRIOR_RANGE = 6.0  # sds; nodes cover the prior to 6 sd, and each posterior down
 MAX_NODES = 50_000  # a million items need fewer; unbounded slopes would need any number
 MAX_ABILITY = 15.0  # limit of the abilities considered; under N(0, 1) a model correct on 100,000 items is at about 10
 SCAN_SPACING = 0.1  # of the first, coarse grid, which locates the posteriors
-MAX_SPACING = 0.05  # between nodes at which the log-likelihood is evaluated
-SPACING_PER_SLOPE = 0.5  # upper limit in logits of the steepest item: quintic splines then have errors below 1e-6
+MAX_SPACING = 0.05  # between nodes of the integration
+SPACING_PER_SLOPE = 0.5  # upper limit in logits of the steepest item
 NODES_PER_SD = 3.0  # of the narrowest posterior; from 2 on the trapezoid rule is exact to 1e-8
 CELL_BLOCK = 200_000  # items x nodes at once: a temporary array of 1.6 MB stays in cache
 MIN_SLOPE = 1e-3  # avoids division by zero
@@ -54,6 +54,15 @@ class AbilityNodes(NamedTuple):
     evaluated: FloatArray  # (node,)
     integrated: FloatArray  # (fine node,)
     refine: FloatArray | None  # (node, fine node); None where both are the same
+
+    @classmethod
+    def plain(cls, nodes: FloatArray) -> AbilityNodes:
+        """Evaluate at the nodes of the integration."""
+        return cls(nodes, nodes, None)
+
+    def refined(self, values: FloatArray) -> FloatArray:
+        """Interpolate, (row, node) → (row, fine node)."""
+        return values if self.refine is None else values @ self.refine
 
 
 class ResponseBlock(NamedTuple):
@@ -71,16 +80,14 @@ def choose_nodes(responses: ResponseBlock, mean: ItemParameters, prior: AbilityP
     low, high = scan[max(reached[0] - 1, 0)], scan[min(reached[-1] + 1, len(scan) - 1)]
     known = np.max(np.asarray(prior.sd) ** -2)
     narrowest = 1 / np.sqrt(known + np.where(near, _expected_information(responses, mean, scan), 0).max())
-    coarsest = min(MAX_SPACING, SPACING_PER_SLOPE / np.abs(mean.discrimination).max(initial=MIN_SLOPE))
-    fine, coarse = (
-        np.linspace(low, high, min(int(np.ceil((high - low) / h)) + 1, MAX_NODES))
-        for h in (min(narrowest / NODES_PER_SD, coarsest), coarsest)
-    )
-    # With few items the log-likelihood on the fine nodes costs no more than its spline.
-    if len(fine) == len(coarse) or len(mean.difficulty) < len(coarse):
-        return AbilityNodes(fine, fine, None)
-    spline = scipy.interpolate.make_interp_spline(coarse, np.eye(len(coarse)), k=5)
-    return AbilityNodes(coarse, fine, np.ascontiguousarray(spline(fine).T))
+    steepest = np.abs(mean.discrimination).max(initial=MIN_SLOPE)
+    spacing = min(narrowest / NODES_PER_SD, MAX_SPACING, SPACING_PER_SLOPE / steepest)
+    fine = np.linspace(low, high, min(int(np.ceil((high - low) / spacing)) + 1, MAX_NODES))
+    # With few items the log-likelihood on the fine nodes costs no more than its interpolation.
+    if min(len(fine), len(mean.difficulty)) <= n_nodes(fine, steepest):
+        return AbilityNodes.plain(fine)
+    nodes, basis, coefficients = interpolation(fine, steepest)
+    return AbilityNodes(nodes, fine, (basis @ coefficients).T)
 
 
 def scan_posteriors(
@@ -90,7 +97,7 @@ def scan_posteriors(
     scan = np.linspace(-MAX_ABILITY, MAX_ABILITY, round(2 * MAX_ABILITY / SCAN_SPACING) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):  # refused below
         away = (scan - np.reshape(prior.mean, (-1, 1))) / np.reshape(prior.sd, (-1, 1))
-        log_posterior = next(_log_likelihoods(responses, mean.at(None), scan)) - away**2 / 2
+        log_posterior = next(_log_likelihoods(responses, mean.at(None), AbilityNodes.plain(scan))) - away**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
             "some responses have probability 0 under the item parameters (guessing is 1 or the upper asymptote 0). Is "
@@ -99,8 +106,8 @@ def scan_posteriors(
     return scan, log_posterior
 
 
-def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, nodes: FloatArray) -> Iterator[FloatArray]:
-    """Log-likelihood of each model's responses under each draw of the items, shape (model, node), up to a constant.
+def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, at: AbilityNodes) -> Iterator[FloatArray]:
+    """Log-likelihood of each model's responses under each draw of the items, (model, fine node), up to a constant.
 
     Cells without responses add 0. Without asymptotes the likelihood depends on the responses through sum_i a_i y_i
     only. Responses and curves are then not multiplied, unless models responded to different items.
@@ -112,13 +119,14 @@ def _log_likelihoods(responses: ResponseBlock, drawn: ItemParameters, nodes: Flo
     for draw in range(len(drawn.difficulty)):
         items = drawn.at(draw)
         if simple:
-            yield weighted[:, draw, None] * nodes - _log_odds_against(trials, items, nodes)
+            yield weighted[:, draw, None] * at.integrated - at.refined(_log_odds_against(trials, items, at.evaluated))
             continue
-        found = np.zeros((len(right), len(nodes)))
-        for block in slices(len(items.difficulty), CELL_BLOCK // len(nodes)):
-            known, unknown = (np.log(chance) for chance in response_probabilities(items.at((block, None)), nodes))
+        found = np.zeros((len(right), len(at.evaluated)))
+        for block in slices(len(items.difficulty), CELL_BLOCK // len(at.evaluated)):
+            chances = response_probabilities(items.at((block, None)), at.evaluated)
+            known, unknown = (np.log(chance) for chance in chances)
             found += right[:, block] @ (known - unknown) + trials[:, block] @ unknown
-        yield found
+        yield at.refined(found)
 
 
 def _log_odds_against(trials: FloatArray, items: ItemParameters, nodes: FloatArray) -> FloatArray:
@@ -152,9 +160,7 @@ def mixture_density(
     """Posterior density of each model's ability, shape (model, fine node), averaged over draws; prior N(0, 1)."""
     weights, standard = _trapezoid(nodes.integrated).astype(np.float32), -(nodes.integrated**2) / 2
     found = np.zeros((len(responses.correct), len(nodes.integrated)))
-    for draw, density in enumerate(_log_likelihoods(responses, drawn, nodes.evaluated)):
-        if nodes.refine is not None:
-            density = density @ nodes.refine
+    for draw, density in enumerate(_log_likelihoods(responses, drawn, nodes)):
         density += standard if priors is None else priors.log_density(draw, nodes.integrated)
         density -= density.max(axis=1, keepdims=True)
         relative = np.exp(density.astype(np.float32))  # as in `_log_odds_against`
@@ -326,7 +332,7 @@ def score_models(
     includes the uncertainty of the items. Departs from [1]_ in its nodes: on fixed nodes, a posterior narrower than
     their spacing collapses to one node, which happens from some 500 items on. The nodes here cover all posteriors and
     at least [-6, 6]. Their spacing is at most a third of the smallest sd that the information of the items allows. The
-    log-likelihood is smooth on the scale of 1 / discrimination: it is interpolated from coarser nodes by splines.
+    log-likelihood is smooth on the scale of 1 / discrimination: it is interpolated between Chebyshev nodes.
 
     *MAP* [2]_. Newton's method from the highest node of a grid, kept between that node's neighbours. It finds the
     highest mode where guessing and slips cause several. ``ability_sd`` is 1 / sqrt(curvature) there, including the
@@ -421,7 +427,7 @@ def abilities_given_draws(
         if method == "map":
             found[:, block] = find_modes(responses, mean, prior)
         else:
-            chosen = choose_nodes(responses, mean, prior) if nodes is None else AbilityNodes(nodes, nodes, None)
+            chosen = choose_nodes(responses, mean, prior) if nodes is None else AbilityNodes.plain(nodes)
             found[:, block] = moments(mixture_density(responses, drawn, chosen, own), chosen.integrated)
     tie_group = ties(found[0], found[1])
     means = [(np.bincount(tie_group, row) / np.bincount(tie_group))[tie_group] for row in found]

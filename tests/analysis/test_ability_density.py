@@ -16,7 +16,7 @@ def test_moments_and_limits_of_a_density_at_three_nodes_an_sd(law):
     np.testing.assert_allclose(found, [law.mean(), law.std(), law.ppf(0.05), law.ppf(0.95)], atol=limit * law.std())
 
 
-def test_nodes_are_as_close_as_the_narrowest_posterior_asks_and_refined_by_splines():
+def test_nodes_are_as_close_as_the_narrowest_posterior_asks_and_interpolated():
     """Two thousand items: posteriors a thirtieth of the prior wide, and answers evaluated on fewer nodes."""
     rng = np.random.default_rng(1)
     one = np.ones(2_000)
@@ -29,5 +29,5 @@ def test_nodes_are_as_close_as_the_narrowest_posterior_asks_and_refined_by_splin
     mean, sd = moments(mixture_density(cells, drawn, chosen), chosen.integrated)[:2]
     assert np.diff(chosen.integrated).max() < sd.min() / 2
     plain = np.linspace(-6, 6, 6_001)
-    exact = moments(mixture_density(cells, drawn, AbilityNodes(plain, plain, None)), plain)[:2]
+    exact = moments(mixture_density(cells, drawn, AbilityNodes.plain(plain)), plain)[:2]
     np.testing.assert_allclose([mean, sd], exact, atol=1e-5)
