@@ -53,12 +53,7 @@ class AbilityNodes(NamedTuple):
 
     evaluated: FloatArray  # (node,)
     integrated: FloatArray  # (fine node,)
-    refine: FloatArray | None  # (node, fine node); None where both are the same
-
-    @classmethod
-    def plain(cls, nodes: FloatArray) -> AbilityNodes:
-        """Evaluate at the nodes of the integration."""
-        return cls(nodes, nodes, None)
+    refine: FloatArray | None = None  # (node, fine node); None where both are the same
 
     def refined(self, values: FloatArray) -> FloatArray:
         """Interpolate, (row, node) → (row, fine node)."""
@@ -85,7 +80,7 @@ def choose_nodes(responses: ResponseBlock, mean: ItemParameters, prior: AbilityP
     fine = np.linspace(low, high, min(int(np.ceil((high - low) / spacing)) + 1, MAX_NODES))
     # With few items the log-likelihood on the fine nodes costs no more than its interpolation.
     if min(len(fine), len(mean.difficulty)) <= n_nodes(fine, steepest):
-        return AbilityNodes.plain(fine)
+        return AbilityNodes(fine, fine)
     nodes, basis, coefficients = interpolation(fine, steepest)
     return AbilityNodes(nodes, fine, (basis @ coefficients).T)
 
@@ -97,7 +92,7 @@ def scan_posteriors(
     scan = np.linspace(-MAX_ABILITY, MAX_ABILITY, round(2 * MAX_ABILITY / SCAN_SPACING) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):  # refused below
         away = (scan - np.reshape(prior.mean, (-1, 1))) / np.reshape(prior.sd, (-1, 1))
-        log_posterior = next(_log_likelihoods(responses, mean.at(None), AbilityNodes.plain(scan))) - away**2 / 2
+        log_posterior = next(_log_likelihoods(responses, mean.at(None), AbilityNodes(scan, scan))) - away**2 / 2
     if not np.isfinite(log_posterior.max(axis=1)).all():
         raise AnalysisError(
             "some responses have probability 0 under the item parameters (guessing is 1 or the upper asymptote 0). Is "
@@ -427,7 +422,7 @@ def abilities_given_draws(
         if method == "map":
             found[:, block] = find_modes(responses, mean, prior)
         else:
-            chosen = choose_nodes(responses, mean, prior) if nodes is None else AbilityNodes.plain(nodes)
+            chosen = choose_nodes(responses, mean, prior) if nodes is None else AbilityNodes(nodes, nodes)
             found[:, block] = moments(mixture_density(responses, drawn, chosen, own), chosen.integrated)
     tie_group = ties(found[0], found[1])
     means = [(np.bincount(tie_group, row) / np.bincount(tie_group))[tie_group] for row in found]

@@ -29,5 +29,5 @@ def test_nodes_are_as_close_as_the_narrowest_posterior_asks_and_interpolated():
     mean, sd = moments(mixture_density(cells, drawn, chosen), chosen.integrated)[:2]
     assert np.diff(chosen.integrated).max() < sd.min() / 2
     plain = np.linspace(-6, 6, 6_001)
-    exact = moments(mixture_density(cells, drawn, AbilityNodes.plain(plain)), plain)[:2]
+    exact = moments(mixture_density(cells, drawn, AbilityNodes(plain, plain)), plain)[:2]
     np.testing.assert_allclose([mean, sd], exact, atol=1e-5)
