@@ -162,11 +162,10 @@ def _placed(place: int, function: Callable[..., R], *arguments: Any) -> tuple[in
 
 
 def single_threaded(function: Callable[..., R], *arguments: Any) -> R:
-    """Call a function with one thread in every numerical library, which need not check what is checked here."""
-    from sklearn import config_context  # noqa: PLC0415 - takes a second
+    """Call a function with one thread in every numerical library."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
+    with threadpool_limits(1):
         return function(*arguments)
 
 

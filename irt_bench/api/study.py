@@ -205,16 +205,16 @@ class Study:
         for name in TABLES:
             with replacing(output / f"{name}.csv") as beside:
                 write_csv(self.tables[name], beside, safe=safe_csv, index=False)
+        drawings = []
         for place, benchmark in enumerate(self.benchmarks):
-            name = figures.file_name(benchmark, place)
+            drawn = {"path": partial(figures.paths_figure, self.paths(), benchmark)}
             if figures.drawn_estimator(self.results(), benchmark):
-                with replacing(output / f"forest-{name}.png") as beside:
-                    figures.save_figure(self._forest(benchmark), beside)
+                drawn["forest"] = partial(self._forest, benchmark)
             if self._has_cures(benchmark):
-                with replacing(output / f"cures-{name}.png") as beside:
-                    figures.save_figure(figures.cures_figure(self.cures(), benchmark), beside)
-            with replacing(output / f"path-{name}.png") as beside:
-                figures.save_figure(figures.paths_figure(self.paths(), benchmark), beside)
+                drawn["cures"] = partial(figures.cures_figure, self.cures(), benchmark)
+            name = figures.file_name(benchmark, place)
+            drawings += [(figure, output / f"{kind}-{name}.png") for kind, figure in drawn.items()]
+        figures.save_figures(drawings)
         with replacing(output / "summary.json") as beside:
             write_json(beside, self.about)
 

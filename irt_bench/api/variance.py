@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
@@ -246,18 +247,19 @@ class SeedVariance:
                 write_csv(getattr(found, name), path / f"{name}.csv", safe=safe_csv, index=False)
             if self.modelled is not None:
                 write_csv(self.modelled.table, path / "seed_model.csv", safe=safe_csv, index=False)
+            drawings = []
             for place, benchmark in enumerate(found.metrics[names.BENCHMARK].unique() if draw_figures else ()):
-                name = figures.file_name(str(benchmark), place)
-                figures.save_figure(figures.steps_figure(found, str(benchmark)), path / f"steps-{name}.png")
-                figures.save_figure(figures.curve_figure(found, str(benchmark)), path / f"curve-{name}.png")
+                drawn = {
+                    "steps": partial(figures.steps_figure, found, str(benchmark)),
+                    "curve": partial(figures.curve_figure, found, str(benchmark)),
+                }
                 if len(found.needed):
-                    figures.save_figure(
-                        figures.needed_figure(found.needed, str(benchmark)), path / f"needed-{name}.png"
-                    )
+                    drawn["needed"] = partial(figures.needed_figure, found.needed, str(benchmark))
                 if len(figures.compared_measures(found.measures, str(benchmark))):
-                    figures.save_figure(
-                        figures.measures_figure(found.measures, str(benchmark)), path / f"measures-{name}.png"
-                    )
+                    drawn["measures"] = partial(figures.measures_figure, found.measures, str(benchmark))
+                name = figures.file_name(str(benchmark), place)
+                drawings += [(figure, path / f"{kind}-{name}.png") for kind, figure in drawn.items()]
+            figures.save_figures(drawings)
             write_json(path / "summary.json", self.to_dict())
 
 

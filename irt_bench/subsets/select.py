@@ -140,7 +140,8 @@ def _anchors(basis: SelectionBasis, features: FloatArray, size: int, rng: np.ran
 
 def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) -> npt.NDArray[np.int32]:
     """Cluster of each item by k-means, items weighted by their share in the full score."""
-    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes a second
+    from sklearn import config_context  # noqa: PLC0415 - takes a second
+    from sklearn.cluster import KMeans  # noqa: PLC0415
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
     if MANY_MODELS * len(features) < features.shape[1]:
@@ -150,7 +151,7 @@ def _clusters(features: FloatArray, target: FloatArray, size: int, seed: int) ->
     several = len(features) > started_on
     some = np.random.default_rng(seed).choice(len(features), started_on, replace=False) if several else slice(None)
     starts = KMeans(size, n_init=RESTARTS if size <= MAX_RESTARTED else 1, random_state=seed)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct items than clusters: handled by the caller
         found = starts.fit(features[some], sample_weight=weights[some])
         if several:

@@ -1,11 +1,14 @@
+from unittest import mock
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from irt_bench import save_figure
+from irt_bench import item_analysis, load_example, save_figure
 from irt_bench.errors import OutputError
+from irt_bench.report.figures import canvas
 from irt_bench.report.figures.canvas import (
     LABEL_GAP,
     MANY_POINTS,
@@ -35,6 +38,21 @@ def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path, ending):
     saved = {path.read_bytes() for path in tmp_path.iterdir()}
     assert len(saved) == 1
     assert b"20" + b"26-" not in saved.pop()
+
+
+def test_many_figures_are_drawn_by_processes_to_the_same_bytes(tmp_path, monkeypatch):
+    items = item_analysis(load_example("benchmark"))
+    for folder, most in (("alone", 4), ("shared", 3)):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setattr(canvas, "MANY_FIGURES", most)
+        drawn_here = mock.Mock(wraps=canvas.save_figure)
+        monkeypatch.setattr(canvas, "save_figure", drawn_here)
+        canvas.save_figures([(items.plot, tmp_path / folder / f"{place}.png") for place in range(4)])
+        assert drawn_here.call_count == (4 if folder == "alone" else 0)
+        monkeypatch.undo()
+    for place in range(4):
+        alone, shared = ((tmp_path / folder / f"{place}.png").read_bytes() for folder in ("alone", "shared"))
+        assert alone == shared
 
 
 def test_figures_are_1200_pixels_wide(tmp_path):

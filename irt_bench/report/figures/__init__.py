@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.canvas import FigureLook as FigureLook
     from irt_bench.report.figures.canvas import on_page as on_page
     from irt_bench.report.figures.canvas import save_figure as save_figure
+    from irt_bench.report.figures.canvas import save_figures as save_figures
     from irt_bench.report.figures.canvas import with_look as with_look
     from irt_bench.report.figures.fit_figures import abilities_figure as abilities_figure
     from irt_bench.report.figures.fit_figures import fit_figure as fit_figure
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from irt_bench.report.figures.variance_figures import steps_figure as steps_figure
 
 _HOMES = {
-    "canvas": ("FigureLook", "on_page", "save_figure", "with_look"),
+    "canvas": ("FigureLook", "on_page", "save_figure", "save_figures", "with_look"),
     "fit_figures": (
         "abilities_figure",
         "fit_figure",

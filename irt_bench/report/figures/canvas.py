@@ -32,7 +32,9 @@ from irt_bench.arrays import FloatArray
 from irt_bench.errors import OutputError, unknown_choice
 from irt_bench.files import replacing
 from irt_bench.report.tables.text import shorten
+from irt_bench.workers import Workers, run_all
 
+Drawing = tuple[Callable[[], Figure], Path]  # a figure, and the file that it goes to
 P = ParamSpec("P")
 
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
@@ -72,6 +74,7 @@ FORMATS: Final[dict[str, dict[str, None]]] = {
 }
 NARROW: Final = 5.0  # inches; narrower figures are for phones
 MAX_INTERVALS: Final = 300  # points drawn with intervals; more would hide one another
+MANY_FIGURES: Final = 60  # from more on, processes draw them, which take as long to start as 20
 MANY_POINTS: Final = 2000  # from this number on, points are faint, and pixels in SVG
 LABEL_CHARACTERS: Final = 34
 LABEL_GAP: Final = 0.045  # between labels, as a share of the height of the axes
@@ -119,6 +122,20 @@ def save_figure(figure: Figure, path: str | Path) -> None:
             figure.set_layout_engine(None)  # as in `_style`: laying out again would move everything a little
         png: dict[str, Any] = {"pil_kwargs": {"compress_level": 2}} if suffix == ".png" else {}  # twice as fast as 6
         figure.savefig(beside, format=suffix.removeprefix("."), metadata=FORMATS[suffix], **png)
+
+
+def save_figures(drawings: Sequence[Drawing]) -> None:
+    """Draw and write figures, each as `save_figure` does; worker processes share the work where there is much of it."""
+    if len(drawings) <= MANY_FIGURES:
+        _draw_and_save(drawings)
+    else:
+        n_parts = Workers(jobs=-1).count
+        run_all(_draw_and_save, [(drawings[part::n_parts],) for part in range(n_parts)], Workers(jobs=n_parts))
+
+
+def _draw_and_save(drawings: Sequence[Drawing]) -> None:
+    for draw, path in drawings:
+        save_figure(draw(), path)
 
 
 def log_scale(axes: Axes, which: Literal["x", "y", "both"] = "x") -> None:
