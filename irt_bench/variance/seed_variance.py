@@ -42,7 +42,7 @@ from irt_bench.variance.variance_curve import (
     curve_sizes,
     form_curves,
     predicted_curve,
-    simulated_curve,
+    simulated_curves,
 )
 from irt_bench.workers import Progress
 
@@ -225,23 +225,27 @@ def _analyse(
             "assume that cells are missing at random, and random subsets are not simulated"
         )
     components, coefficients = component_tables(accuracy, seed, notes)
+    simulated = simulated_curves(accuracy, rng, n_subsets)
+    curves = [_curve(run, seed, rng, n_subsets, simulated[run.run]) for run in accuracy]
     return {
         "metrics": metrics,
         "pooled": pooled_metrics(metrics, everything),
         "components": components,
         "coefficients": coefficients,
-        "curve": pd.concat([_curve(run, seed, rng, n_subsets) for run in accuracy], ignore_index=True),
+        "curve": pd.concat(curves, ignore_index=True),
         "measures": _measures(found, seed, n_bootstrap, notes),
         "seed_checks": _checks(accuracy, notes),
         "scores": pd.concat([_score_frame(run) for runs in found.values() for run in runs], ignore_index=True),
     }
 
 
-def _curve(run: RunScores, seed: int, rng: np.random.Generator, n_subsets: int) -> pd.DataFrame:
+def _curve(
+    run: RunScores, seed: int, rng: np.random.Generator, n_subsets: int, simulated: pd.DataFrame
+) -> pd.DataFrame:
     sizes = curve_sizes(run.n_items)
     # Same seed as for the components, so that both tables have the same intervals.
     predicted = predicted_curve(run, sizes, np.random.default_rng(seed), run.subtask_codes())
-    frame = predicted.merge(simulated_curve(run, sizes, rng, n_subsets), on="k").assign(form=RANDOM)
+    frame = predicted.merge(simulated, on="k").assign(form=RANDOM)
     frame = pd.concat([frame, form_curves(run, sizes, rng, n_subsets)], ignore_index=True)
     frame.insert(0, names.BENCHMARK, run.benchmark)
     frame.insert(1, names.RUN, run.run)

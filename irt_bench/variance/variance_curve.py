@@ -55,43 +55,54 @@ def predicted_curve(
 
 
 def simulated_variances(
-    values: FloatArray, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
-) -> FloatArray:
-    """Variance over seeds of the score on random subsets, averaged over steps, shape (subset, size).
+    values: Sequence[FloatArray], sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
+) -> list[FloatArray]:
+    """Variance over seeds of the score on random subsets, averaged over steps: of each run an array (subset, size).
 
-    `values` has shape (step, seed, item), without missing cells; `sizes` ascend. Smaller subsets are part of larger
-    ones.
+    The `values` of a run have shape (step, seed, item), without missing cells; `sizes` ascend. Smaller subsets are part
+    of larger ones, and all runs have the same.
     """
-    n_steps, n_seeds, n_items = values.shape
-    rows = np.ascontiguousarray(values.reshape(-1, n_items).T)
+    n_items = values[0].shape[-1]
+    rows = np.ascontiguousarray(np.concatenate([each.reshape(-1, n_items) for each in values]).T)
     parts = [size for size in sizes if size < n_items]
-    added = np.empty((n_subsets, len(sizes), n_steps * n_seeds))  # by the items that a subset has more than the last
+    added = np.empty((n_subsets, len(sizes), rows.shape[1]))  # by the items that a subset has more than the last
     for subset in added[:, : len(parts)] if parts else ():
-        some = rows.take(rng.permutation(n_items)[: parts[-1]], axis=0)  # four times as fast as indexing
+        some = rows.take(rng.permutation(n_items)[: parts[-1]], axis=0)  # in half the time of indexing, or less
         np.add.reduceat(some, [0, *parts[:-1]], axis=0, out=subset)
     if len(parts) < len(sizes):
         added[:, -1] = rows.sum(axis=0) - added[:, :-1].sum(axis=1)
-    scores = (added.cumsum(axis=1) / np.asarray(sizes)[:, None]).reshape(n_subsets, len(sizes), n_steps, n_seeds)
-    return np.asarray(scores.var(axis=3, ddof=1).mean(axis=2))
+    scores = added.cumsum(axis=1) / np.asarray(sizes)[:, None]
+    ends = np.cumsum([each.shape[0] * each.shape[1] for each in values])
+    by_run = np.split(scores, ends[:-1], axis=2)
+    shaped = [own.reshape(*own.shape[:2], *each.shape[:2]) for own, each in zip(by_run, values, strict=True)]
+    return [np.asarray(own.var(axis=3, ddof=1).mean(axis=2)) for own in shaped]
 
 
-def simulated_curve(
-    run: RunScores, sizes: Sequence[int], rng: np.random.Generator, n_subsets: int = N_SUBSETS
-) -> pd.DataFrame:
-    """Seed sd of random subsets: root of the mean variance, and 5% and 95% quantiles over subsets.
+def simulated_curves(
+    runs: Sequence[RunScores], rng: np.random.Generator, n_subsets: int = N_SUBSETS
+) -> dict[str, pd.DataFrame]:
+    """Seed sd of random subsets of each run: root of the mean variance, and 5% and 95% quantiles over subsets.
+
+    Runs of as many items have the same subsets.
 
     Returns
     -------
-    pd.DataFrame
-        ``k, simulated_sd, simulated_q05, simulated_q95``; NaN if cells are missing, because the items of a subset would
-        then differ between seeds.
+    dict of pd.DataFrame
+        By run: ``k, simulated_sd, simulated_q05, simulated_q95``, for the sizes of `curve_sizes`; NaN if cells are
+        missing, because the items of a subset would then differ between seeds.
     """
-    frame = pd.DataFrame({"k": list(sizes), "simulated_sd": np.nan, "simulated_q05": np.nan, "simulated_q95": np.nan})
-    if run.complete:
-        variances = simulated_variances(np.swapaxes(run.values, 0, 1), sizes, rng, n_subsets)
-        frame["simulated_sd"] = np.sqrt(variances.mean(axis=0))
-        frame[["simulated_q05", "simulated_q95"]] = np.sqrt(np.quantile(variances, INTERVAL, axis=0)).T
-    return frame
+    found = {run.run: pd.DataFrame({"k": curve_sizes(run.n_items)}) for run in runs}
+    complete = [run for run in runs if run.complete]
+    for n_items in dict.fromkeys(run.n_items for run in complete):
+        own = [run for run in complete if run.n_items == n_items]
+        values = [np.swapaxes(run.values, 0, 1) for run in own]
+        for run, drawn in zip(own, simulated_variances(values, curve_sizes(n_items), rng, n_subsets), strict=True):
+            low, high = np.sqrt(np.quantile(drawn, INTERVAL, axis=0))
+            found[run.run] = found[run.run].assign(
+                simulated_sd=np.sqrt(drawn.mean(axis=0)), simulated_q05=low, simulated_q95=high
+            )
+    columns = ["k", "simulated_sd", "simulated_q05", "simulated_q95"]
+    return {name: frame.reindex(columns=columns) for name, frame in found.items()}
 
 
 def _root(variance: FloatArray) -> FloatArray:

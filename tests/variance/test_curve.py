@@ -38,7 +38,7 @@ def test_v_of_k_is_the_mean_over_real_random_subsets(shared_data, name):
         sizes = [k for k in (50, 100, 500) if k < values.shape[-1]]
         if not sizes:
             continue
-        simulated = simulated_variances(values, sizes, np.random.default_rng(0), 2000)
+        [simulated] = simulated_variances([values], sizes, np.random.default_rng(0), 2000)
         error = simulated.std(axis=0) / np.sqrt(2000)
         covariance = item_covariance(values)
         expected = covariance.variance(sizes).mean(axis=0)
