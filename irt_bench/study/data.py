@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy
-from scipy import linalg
 
 from irt_bench.arrays import FloatArray, Positions
 from irt_bench.files import replacing
@@ -250,7 +249,9 @@ def run_variance(scores: FloatArray) -> RunVariance:
     return RunVariance(_variance(scores), contrasts, contrasts.shape[-2])
 
 
-_helmert = lru_cache(linalg.helmert)
+@lru_cache
+def _helmert(n: int) -> FloatArray:
+    return np.asarray(scipy.linalg.helmert(n))
 
 
 def _variance(scores: FloatArray) -> FloatArray:
