@@ -277,7 +277,7 @@ def summarise_responses(
     places = slice(None) if items is None else items
     right, trials = counts.correct[:, places].astype(np.float64), counts.trials[:, places]
     asked = trials > 0
-    shares = right / np.maximum(trials, 1)
+    shares = np.divide(right, trials, out=np.zeros_like(right), where=asked)
     missing = np.where(asked, 0.0, scorer.targets)
     # Curves have one row for all models if no cell is missing, otherwise one row per model.
     some = missing.any()
@@ -293,7 +293,7 @@ def summarise_responses(
     weight = asked @ scorer.weights
     return ResponseSummary(
         ability=ability,
-        ability_sd=np.sqrt(posterior @ scorer.nodes**2 - ability**2),
+        ability_sd=np.sqrt(np.maximum(posterior @ scorer.nodes**2 - ability**2, 0)),  # below 0 by rounding
         answers=np.where(asked, shares, posterior @ scorer.expected_curves.T) if some else shares,
         weighted=shares @ scorer.weights / np.where(weight > 0, weight, np.nan),
         observed=shares @ scorer.targets,
