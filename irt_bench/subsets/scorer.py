@@ -3,8 +3,10 @@
 A scorer is made from a `SelectionBasis` during calibration, or from a `SubsetRecord` when a user scores models. Both
 use the same code, so the errors found by cross-validation apply to the scores of a user.
 
-Item parameters enter as curves averaged over their draws. With items independent given the data, that is the posterior
-of ability over all values of the parameters. A `ModelScorer` reads thousands of subsets, such as random ones.
+A `ModelScorer` reads thousands of subsets, such as random ones. Item parameters enter as curves averaged over their
+draws, also under the standard normal prior, where `summarise_responses` averages the posteriors of eight draws. On
+MBPP, errors of p-IRT are then larger by .02 points (standard error .01), and by .26 (.03) for models of much higher
+ability than the calibration models.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from irt_bench.analysis.abilities import AbilityNodes, ResponseBlock, mixture_density
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, Positions
@@ -33,7 +36,7 @@ from irt_bench.subsets.basis import (
 )
 from irt_bench.subsets.subset import SubsetRecord
 
-ITEM_DRAWS: Final = 8  # of the item parameters, for their mean curves
+ITEM_DRAWS: Final = 8  # of the item parameters, for abilities
 DRAW_SEED: Final = 20240522  # fixed, so that estimates are not random
 MIN_PROBABILITY: Final = 1e-12  # keeps logarithms finite
 WIDE_PRIOR_SD: Final = 3.0  # shrinks models outside the range of the calibration models less than N(0, 1)
@@ -284,8 +287,7 @@ def summarise_responses(
     more = missing @ scorer.curves if some else np.zeros((1, len(scorer.nodes)))
     spread = missing**2 @ (scorer.curves * (1 - scorer.curves)) if some else more
     seen = (scorer.targets - missing) @ scorer.curves if some else scorer.targets @ scorer.curves
-    unseen, likelihood = scorer.unseen + more, log_likelihood(right, trials, scorer.expected_curves)
-    posterior = posterior_on(scorer.nodes, likelihood)
+    unseen, posterior = scorer.unseen + more, _mean_posterior(scorer, right, trials)
     ability, mean_unseen = posterior @ scorer.nodes, (posterior * unseen).sum(axis=-1)
     by_ability = (posterior * unseen**2).sum(axis=-1) - mean_unseen**2
     given = scorer.answer_variance + spread + scorer.unseen_sd**2
@@ -303,13 +305,20 @@ def summarise_responses(
         expected=mean_unseen + (posterior * seen).sum(axis=-1),
         variance=np.maximum(by_ability, 0) + (posterior * given).sum(axis=-1),
         prediction=Prediction.of(
-            posterior_on(scorer.nodes, likelihood, WIDE_PRIOR_SD),
+            posterior_on(scorer.nodes, log_likelihood(right, trials, scorer.expected_curves), WIDE_PRIOR_SD),
             scorer.expected_curves,
             unseen,
             (shares, asked),
             (scorer.weights, scorer.targets),
         ),
     )
+
+
+def _mean_posterior(scorer: SubsetScorer, correct: FloatArray, trials: npt.NDArray[Any]) -> FloatArray:
+    """Posterior of ability with prior N(0, 1), mean over draws of the item parameters, shape (model, node), sum 1."""
+    density = mixture_density(ResponseBlock(correct, trials), scorer.draws, AbilityNodes(scorer.nodes, scorer.nodes))
+    density *= np.gradient(scorer.nodes)
+    return np.asarray(density / density.sum(axis=1, keepdims=True))
 
 
 def log_likelihood(correct: npt.NDArray[Any], trials: npt.NDArray[Any], chances: FloatArray) -> FloatArray:

@@ -52,12 +52,12 @@ def full_score(values: Iterable[float]) -> float:
     answers = _in_order([float(value) for value in values])
     if len(answers) != len(exported["doc_ids"]):
         raise ValueError(f"{len(answers)} answers for {len(exported['doc_ids'])} documents; run without --limit.")
-    nodes, logs = exported["curve"]["ability"], _log_likelihood(answers, exported)
-    predicted = _posterior(nodes, logs, exported["wide_prior_sd"])
+    nodes = exported["curve"]["ability"]
+    predicted = _posterior(nodes, _log_likelihood(answers, exported), exported["wide_prior_sd"])
     low, high = exported["ability_range"] or (-math.inf, math.inf)
     if sum(mass for mass, node in zip(predicted, nodes, strict=True) if not low <= node <= high) > 0.5:
         return math.nan  # a regression is not valid outside the range of its calibration models
-    posterior = predicted if exported["wide"] else _posterior(nodes, logs, 1.0)
+    posterior = predicted if exported["wide"] else _mean_posterior(nodes, answers, exported["draws"])
     unseen = sum(mass * score for mass, score in zip(posterior, exported["curve"]["score"], strict=True))
     found: float = exported["constant"] + exported["curve_share"] * unseen
     found += sum(c * y for c, y in zip(exported["coefficients"], answers, strict=True))
@@ -90,6 +90,17 @@ def _log_likelihood(answers: list[float], exported: Mapping[str, Any]) -> list[f
             total += answer * math.log(chance) + (1 - answer) * math.log(1 - chance)
         logs.append(total)
     return logs
+
+
+def _mean_posterior(
+    nodes: Sequence[float], answers: list[float], draws: Sequence[Sequence[Sequence[float]]]
+) -> list[float]:
+    """Posterior of ability on the nodes, prior N(0, 1), mean over draws of the item parameters."""
+    mean = [0.0] * len(nodes)
+    for items in draws:
+        logs = [sum(map(_log_chance, answers, items, [node] * len(items))) for node in nodes]
+        mean = [old + new / len(draws) for old, new in zip(mean, _posterior(nodes, logs, 1.0), strict=True)]
+    return mean
 
 
 def _posterior(nodes: Sequence[float], logs: Sequence[float], prior_sd: float) -> list[float]:
