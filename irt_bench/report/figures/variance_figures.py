@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import LayoutEngine
 from matplotlib.legend import Legend
 
 from irt_bench.arrays import Array
@@ -49,11 +48,6 @@ TICK_CHARACTER: Final = 0.09  # inches
 RECIPE_COLOURS: Final = {"real": VERMILION, "noise": GREEN}  # of verdicts; others grey
 LEGEND_COLUMN: Final = 2.6  # inches
 LEGEND_LINE: Final = 0.18  # inches
-TITLE_LINE: Final = 0.2  # inches
-BELOW_AXES: Final = 0.48  # inches, of ticks, their labels, and the name of the axis
-LEFT_OF_AXES: Final = 0.34  # inches, of the same without their labels
-CHARACTER: Final = 0.08  # inches, of the label of a tick
-MARGIN: Final = 0.08  # inches
 MAX_STEPS: Final = 10  # ticks of steps
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
@@ -132,7 +126,6 @@ def subset_size_figure(curve: pd.DataFrame, title: str = "Seed sd of random subs
     axes.set_ylim(0, None)
     axes.set(xlabel="items in the subset, k", ylabel="seed sd (points)")
     clear_legend(_legend_below(figure, axes, "; ".join(dict.fromkeys(notes))))
-    figure.set_layout_engine(_Panels())
     return figure
 
 
@@ -186,57 +179,12 @@ def _draw_runs(figure: Figure, axes: Axes, scores: pd.DataFrame, steps: Sequence
 
 def _legend_below(figure: Figure, axes: Axes, title: str) -> Legend:
     """Name the lines below the axes, which keep their height."""
+    n_columns = max(int(page_width() / LEGEND_COLUMN), 1)
     title = textwrap.fill(title, int(page_width() / TICK_CHARACTER))
-    legend = axes.legend(title=title, ncols=_columns(), loc="upper left", alignment="left")
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (_lines(legend, _columns()) - 2))
+    legend = axes.legend(title=title, ncols=n_columns, loc="upper left", bbox_to_anchor=(0, -0.2), alignment="left")
+    n_lines = -(-len(legend.get_texts()) // n_columns) + title.count("\n")
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (n_lines - 1))
     return legend
-
-
-class _Panels(LayoutEngine):
-    """Places panels with legends below each other, by numbers of lines and characters.
-
-    Matplotlib's constrained layout draws all texts twice to measure them, which takes a third of the time of a figure,
-    and cuts labels off where ticks change after the second time.
-    """
-
-    _adjust_compatible = False
-    _colorbar_gridspec = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n_columns = _columns()  # of legends
-
-    def execute(self, fig: Figure) -> None:
-        """Place the panels; called before each drawing."""
-        width, height = fig.get_size_inches()
-        title = fig.get_suptitle()
-        top = 0.02 * height + TITLE_LINE * (title.count("\n") + 1) if title else 0.0
-        legends = [axes.get_legend() for axes in fig.axes]
-        lines = np.array([0 if each is None else _lines(each, self.n_columns) for each in legends])
-        below = BELOW_AXES + np.where(lines > 0, LEGEND_LINE * lines + 2 * MARGIN, 0)
-        panel = (height - top - below.sum()) / len(below) - MARGIN
-        bottom = (height - top - np.cumsum(below + MARGIN + panel) + below) / height
-        for axes, legend, low in zip(fig.axes, legends, bottom, strict=True):
-            axes.set_position((0, low, 1, panel / height))  # which says how many ticks have room
-            if legend is not None:
-                legend.set_bbox_to_anchor((0, -BELOW_AXES / panel), transform=axes.transAxes)
-        labels = [
-            label
-            for axis in (axes.yaxis for axes in fig.axes)
-            for label in axis.get_major_formatter().format_ticks(axis.get_majorticklocs().tolist())
-        ]
-        left = LEFT_OF_AXES + CHARACTER * max(map(len, labels), default=0)
-        for axes, low in zip(fig.axes, bottom, strict=True):
-            axes.set_position((left / width, low, 1 - (left + 2 * MARGIN) / width, panel / height))
-
-
-def _columns() -> int:
-    return max(int(page_width() / LEGEND_COLUMN), 1)
-
-
-def _lines(legend: Legend, n_columns: int) -> int:
-    """Lines of a legend with its title."""
-    return -(-len(legend.get_texts()) // n_columns) + legend.get_title().get_text().count("\n") + 1
 
 
 def _draw_lines(axes: Axes, values: Array, *, label: str | None = None, **look: Any) -> None:
@@ -295,7 +243,6 @@ def _runs_figure(scores: pd.DataFrame, title: str, measures: Sequence[str], step
     for axes, measure in zip(figure.subplots(len(measures), 1, squeeze=False)[:, 0], measures, strict=True):
         _draw_runs(figure, axes, scores[scores["measure"] == measure], steps, POINTS if measure == ACCURACY else 1.0)
         axes.set(xlabel="step", ylabel="score (points)" if measure == ACCURACY else measure)
-    figure.set_layout_engine(_Panels())
     return figure
 
 
