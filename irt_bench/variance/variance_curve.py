@@ -25,6 +25,7 @@ from irt_bench.variance.small_sample import sd_interval, step_dependence
 N_SUBSETS: Final = 300  # random subsets of each size
 N_POINTS: Final = 12  # of a curve
 ALWAYS: Final = (50, 100, 500)  # sizes in every curve with more items
+MAX_CHECKPOINTS: Final = 1000  # whose scores on all subsets are kept at once: 40 MB
 BLOCK: Final = 100  # subsets drawn at once: random keys of 20,000 items take 16 MB
 
 
@@ -83,7 +84,7 @@ def simulated_curves(
 ) -> dict[str, pd.DataFrame]:
     """Seed sd of random subsets of each run: root of the mean variance, and 5% and 95% quantiles over subsets.
 
-    Runs of as many items have the same subsets.
+    Runs of as many items have the same subsets, as many runs as have up to `MAX_CHECKPOINTS` together.
 
     Returns
     -------
@@ -94,13 +95,16 @@ def simulated_curves(
     found = {run.run: pd.DataFrame({"k": curve_sizes(run.n_items)}) for run in runs}
     complete = [run for run in runs if run.complete]
     for n_items in dict.fromkeys(run.n_items for run in complete):
-        own = [run for run in complete if run.n_items == n_items]
-        values = [np.swapaxes(run.values, 0, 1) for run in own]
-        for run, drawn in zip(own, simulated_variances(values, curve_sizes(n_items), rng, n_subsets), strict=True):
-            low, high = np.sqrt(np.quantile(drawn, INTERVAL, axis=0))
-            found[run.run] = found[run.run].assign(
-                simulated_sd=np.sqrt(drawn.mean(axis=0)), simulated_q05=low, simulated_q95=high
-            )
+        alike = [run for run in complete if run.n_items == n_items]
+        at_once = max(MAX_CHECKPOINTS // max(run.n_seeds * len(run.steps) for run in alike), 1)
+        for start in range(0, len(alike), at_once):
+            own = alike[start : start + at_once]
+            values = [np.swapaxes(run.values, 0, 1) for run in own]
+            for run, drawn in zip(own, simulated_variances(values, curve_sizes(n_items), rng, n_subsets), strict=True):
+                low, high = np.sqrt(np.quantile(drawn, INTERVAL, axis=0))
+                found[run.run] = found[run.run].assign(
+                    simulated_sd=np.sqrt(drawn.mean(axis=0)), simulated_q05=low, simulated_q95=high
+                )
     columns = ["k", "simulated_sd", "simulated_q05", "simulated_q95"]
     return {name: frame.reindex(columns=columns) for name, frame in found.items()}
 
