@@ -98,7 +98,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "tasks"  # folder of the results of tasks
 SUFFIX: Final = ".npz"
-CODE: Final = 15  # raised whenever results change: kept ones are then computed again
+CODE: Final = 16  # raised whenever results change: kept ones are then computed again
 CONTROLLED: Final = (WEIGHTED, "p_irt")  # estimators of the negative control: a mean, and one that shrinks
 CONTROL_RANDOM: Final = 400  # random subsets: enough for some 20 comparisons to pass Holm's correction
 
