@@ -410,7 +410,9 @@ def abilities_given_draws(
     priors: PopulationPriors | None = None,
 ) -> pd.DataFrame:
     """As `abilities_given_items`, from draws of shape (draw, item) whose items are those of `counts`, in its order."""
-    drawn, mean = _bounded(counts, items, n_draws)
+    items = bounded(items, counts.items.index)
+    mean = ItemParameters(*(values.mean(axis=0) for values in items))
+    drawn = thin(items, _affordable_draws(counts, items) if n_draws is None else n_draws)
     priors = None if priors is None else priors.at(evenly_spaced(len(priors.mean), len(drawn.difficulty)))
     found = np.empty((len(SCORE_COLUMNS), counts.n_models))
     # Models are sorted by accuracy, so that the nodes of a block need not cover a wide range.
@@ -474,19 +476,15 @@ def _join_items(counts: ResponseCounts, posterior: xr.Dataset) -> ItemParameters
     return every.at((slice(None), positions))
 
 
-def _bounded(
-    counts: ResponseCounts, items: ItemParameters, n_draws: int | None
-) -> tuple[ItemParameters, ItemParameters]:
-    """Thinned draws, and means, shape (item,); extreme draws, as of items with few responses, are clipped."""
+def bounded(items: ItemParameters, labels: pd.Index) -> ItemParameters:
+    """Clip extreme draws, (draw, item), as of items with few responses; refuse items whose draws mostly are beyond."""
     wild = np.any([(np.abs(values) > DAMAGED_PARAMETER).mean(axis=0) > 0.5 for values in items], axis=0)
     if wild.any():
         raise AnalysisError(
             f"{int(wild.sum())} items have parameters beyond {DAMAGED_PARAMETER:,.0f}; first: "
-            f"{counts.items.index[int(wild.argmax())]!r}. Is the file of the fit or subset damaged?"
+            f"{labels[int(wild.argmax())]!r}. Is the file of the fit or subset damaged?"
         )
-    items = ItemParameters(*(np.clip(values, -MAX_PARAMETER, MAX_PARAMETER) for values in items))
-    mean = ItemParameters(*(values.mean(axis=0) for values in items))
-    return thin(items, _affordable_draws(counts, items) if n_draws is None else n_draws), mean
+    return ItemParameters(*(np.clip(values, -MAX_PARAMETER, MAX_PARAMETER) for values in items))
 
 
 def _affordable_draws(counts: ResponseCounts, items: ItemParameters) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from irt_bench.analysis.abilities import AbilityNodes, ResponseBlock, mixture_density
+from irt_bench.analysis.abilities import AbilityNodes, ResponseBlock, bounded, mixture_density
 from irt_bench.analysis.curves import response_probabilities
 from irt_bench.analysis.labelled_draws import ItemParameters
 from irt_bench.arrays import FloatArray, Positions
@@ -83,12 +83,13 @@ class SubsetScorer:
         normal /= normal.std(axis=1, keepdims=True)  # antithetic and scaled: exact mean and sd
         slope, spread = self.parameters.discrimination, self.discrimination_sd
         log_sd = np.sqrt(np.log1p((spread / np.maximum(slope, MIN_PROBABILITY)) ** 2))
-        return ItemParameters(
+        drawn = ItemParameters(
             difficulty=self.parameters.difficulty + self.difficulty_sd * normal[0],
             discrimination=slope * np.exp(log_sd * normal[1] - log_sd**2 / 2),
             guessing=np.broadcast_to(self.parameters.guessing, normal[0].shape),
             upper_asymptote=np.broadcast_to(self.parameters.upper_asymptote, normal[0].shape),
         )
+        return bounded(drawn, self.items)
 
     @cached_property
     def expected_curves(self) -> FloatArray:
