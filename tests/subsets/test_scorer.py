@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from irt_bench import LaplaceSettings, TwoPL
 from irt_bench.subsets.basis import SelectionBasis
+from irt_bench.subsets.calibration import CalibrationPlan
 from irt_bench.subsets.scorer import (
+    LikelihoodCurves,
+    ModelScorer,
+    WeightedItems,
     join_summaries,
     make_scorer,
     maximum_likelihood_node,
@@ -95,3 +100,23 @@ def test_joined_evidence_has_all_models(toy, made):
     joined = join_summaries(parts)
     assert len(joined.ability) == 9
     assert joined.unseen == pytest.approx(reading(made, toy, models=slice(0, 9)).unseen)
+
+
+def test_random_subsets_are_read_as_those_that_are_made_also_of_models_abler_than_the_calibration(make_counts):
+    """Items of few weak calibration models are uncertain, and one mean curve is no substitute for their draws."""
+    away = {"records": [], "mean curves": []}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        ability = np.concatenate([rng.normal(-0.5, 0.7, 25), rng.normal(1.5, 0.3, 40)])[:, None]
+        chance = 1 / (1 + np.exp(-rng.lognormal(0.3, 0.5, 200) * (ability - rng.normal(0, 1.5, 200))))
+        counts = make_counts(rng.binomial(1, chance), np.ones(chance.shape, int))
+        basis = CalibrationPlan(TwoPL(), LaplaceSettings(refine=False)).fit_basis(counts.take(models=slice(25)))
+        abler, weights = counts.take(models=slice(25, None)), np.full(30, 1 / 30)
+        drawn = np.sort([rng.choice(200, 30, replace=False) for _ in range(20)], axis=1)
+        made = [summarise_responses(make_scorer(basis, basis.select(each), weights), abler, each) for each in drawn]
+        for name, curves in (("records", LikelihoodCurves.of_records(basis)), ("mean curves", None)):
+            scorer = ModelScorer(basis, abler, curves)
+            found = [scorer.read(WeightedItems(items, weights)).unseen for items in drawn]
+            away[name].append(np.mean([each - other.unseen for each, other in zip(found, made, strict=True)]))
+    assert abs(np.mean(away["records"])) < 0.0045  # of the full score; what eight draws leave open
+    assert abs(np.mean(away["mean curves"])) > 0.006  # the control
