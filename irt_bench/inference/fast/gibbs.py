@@ -186,7 +186,7 @@ class Path(NamedTuple):
     longest: float
 
 
-LONG: Final = Path(2, 0.6, 0.95)
+LONG: Final = Path(2, 0.6, 0.95)  # of abilities, and of what items share
 SHORT: Final = Path(3, 0.4, 0.65)  # of items: with few models, conditional spreads change on the way
 
 
