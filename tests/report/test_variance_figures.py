@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from simulated_seeds import SeedSimulation, simulate_seeds
 
 from irt_bench import seed_variance, table_from_frame
-from irt_bench.report.figures import variance_figures
+from irt_bench.report.figures import canvas, variance_figures
 from irt_bench.report.figures.canvas import with_look
 from irt_bench.report.figures.variance_figures import curve_figure, file_name, measures_figure, steps_figure
 
@@ -75,6 +77,27 @@ def test_long_names_of_runs_and_all_forms_of_subsets_have_room(monkeypatch, look
     monkeypatch.setattr(variance_figures, "LEGEND_COLUMN", 0.5)  # the control
     with pytest.warns(UserWarning, match="collapsed"):
         with_look(lambda: curve_figure(named, "planted"), **look).draw_without_rendering()
+
+
+def test_ticks_of_scores_are_no_wider_once_they_are_laid_out(found, monkeypatch):
+    values = [name for name in found.curve if name.endswith(("_sd", "_q05", "_q95"))]
+    largest = np.nanmax(found.curve[values].to_numpy())
+
+    def most_cut_off():
+        """As figures are saved: nothing moves after the layout."""
+        worst = -np.inf
+        for top in (0.01, 0.05, 0.1):
+            scaled = found.curve.assign(**{name: top / largest * found.curve[name] for name in values})
+            with canvas._style():
+                figure = curve_figure(replace(found, curve=scaled), "planted")
+                figure.get_layout_engine().execute(figure)
+                figure.set_layout_engine(None)
+                worst = max(worst, inches_cut_off(figure))
+        return worst
+
+    assert most_cut_off() < 0
+    monkeypatch.setattr(variance_figures, "MAX_SCORES", "auto")  # the control
+    assert most_cut_off() > 0.03
 
 
 def test_the_curve_shows_prediction_and_simulation_of_every_run(found):

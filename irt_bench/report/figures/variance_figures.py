@@ -49,6 +49,7 @@ RECIPE_COLOURS: Final = {"real": VERMILION, "noise": GREEN}  # of verdicts; othe
 LEGEND_COLUMN: Final = 2.6  # inches
 LEGEND_LINE: Final = 0.18  # inches
 MAX_STEPS: Final = 10  # ticks of steps
+MAX_SCORES: Final[int | str] = 7  # ticks of scores, whatever the height: more of them, once laid out, would be wider
 THOUSAND: Final = 1000
 APART: Final = 0.05  # relative difference from random subsets from which other forms of subsets are drawn
 OTHER_FORMS: Final = ((STRATIFIED, "--", "dashed: stratified by subtask"), (NESTED, ":", "dotted: whole subtasks"))
@@ -124,6 +125,7 @@ def subset_size_figure(curve: pd.DataFrame, title: str = "Seed sd of random subs
         notes += _draw_curve(axes, curve[curve["run"] == run], colour, name)
     log_scale(axes)
     axes.set_ylim(0, None)
+    axes.locator_params(axis="y", nbins=MAX_SCORES)
     axes.set(xlabel="items in the subset, k", ylabel="seed sd (points)")
     clear_legend(_legend_below(figure, axes, "; ".join(dict.fromkeys(notes))))
     return figure
@@ -242,6 +244,7 @@ def _runs_figure(scores: pd.DataFrame, title: str, measures: Sequence[str], step
     figure = new_figure(0.2 + 3.6 * len(measures), title)
     for axes, measure in zip(figure.subplots(len(measures), 1, squeeze=False)[:, 0], measures, strict=True):
         _draw_runs(figure, axes, scores[scores["measure"] == measure], steps, POINTS if measure == ACCURACY else 1.0)
+        axes.locator_params(axis="y", nbins=MAX_SCORES)
         axes.set(xlabel="step", ylabel="score (points)" if measure == ACCURACY else measure)
     return figure
 
